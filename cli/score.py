@@ -7,6 +7,7 @@ import click
 from qibox.run import DEFAULT_RUN
 
 if TYPE_CHECKING:
+    from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.panel import PanelManifest
     from qibox.manifests.pool import PoolManifest
     from qibox.run import RunManifest
@@ -39,9 +40,8 @@ def column_options(command: Any) -> Any:
     "--judge",
     "judges",
     multiple=True,
-    default=["oracle"],
-    show_default=True,
-    help="Judge's name, or a .yaml path; may be repeated: the first one's scores count.",
+    help="Judge's name, or a .yaml path; may be repeated: the first one's scores count.  "
+    "[default: oracle on the miniature pools, grm on any other]",
 )
 @click.option("--out", default=DEFAULT_RUN, show_default=True, help="Run directory or URL.")
 @click.option("--models", metavar="A,B", help="Only these models of the panel.")
@@ -91,12 +91,15 @@ def command(
     from qibox.cli.account import print_plan, print_summary
     from qibox.cli.watching import ConsoleWatcher
     from qibox.pipelines.score import Settings, check_rejects, dry_plan, score_run
+    from qibox.run import RUN_FILE, Run
     from qibox.storage import Storage
 
-    manifest = run_manifest(options)
+    storage = Storage(out)
+    goes_on = rescore != "pool" and storage.exists(RUN_FILE)
+    manifest = run_manifest(options, Run.open(out).manifest if goes_on else None)
     settings = Settings(beam_options, rescore, max_reject_rate, trust_remote_code)
     if dry_run:
-        plan, samples = dry_plan(Storage(out), manifest, settings)
+        plan, samples = dry_plan(storage, manifest, settings)
         print_plan(plan, samples, out)
         return
     summary = score_run(out, manifest, ConsoleWatcher(quiet=quiet), settings)
@@ -105,26 +108,37 @@ def command(
     check_rejects(summary, max_reject_rate)
 
 
-def run_manifest(options: dict[str, Any]) -> "RunManifest":
-    """The manifest that the options describe.
+def run_manifest(options: dict[str, Any], earlier: "RunManifest | None" = None) -> "RunManifest":
+    """The manifest that the options describe, for a run that may have an ``earlier`` one.
 
     Raises:
         UsageError: a name, path or value that does not hold.
     """
+    from qibox.pipelines.resolve import resolve_run
+
+    pool = chosen_pool(options)
+    judges = chosen_judges(options, pool)
+    return resolve_run(pool, chosen_panel(options), judges, options["limit"], earlier)
+
+
+def chosen_judges(options: dict[str, Any], pool: "PoolManifest") -> "list[JudgeManifest]":
+    """The judges that were named, or the one that can rate this pool.
+
+    Raises:
+        UsageError: the oracle is to rate what it does not know.
+    """
     from qibox.errors import UsageError
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.load import load_manifest
-    from qibox.pipelines.resolve import resolve_run
 
-    judges = [load_manifest(JudgeManifest, name) for name in dict.fromkeys(options["judges"])]
-    pool = chosen_pool(options)
-    for judge in judges:
-        if judge.kind == "oracle" and pool.format != "mini":
-            raise UsageError(
-                f"judge '{judge.name}' knows the miniature world alone and cannot rate pool "
-                f"'{pool.name}': name another with --judge, such as grm"
-            )
-    return resolve_run(pool, chosen_panel(options), judges, options["limit"])
+    names = options["judges"] or (["oracle"] if pool.format == "mini" else ["grm"])
+    judges = [load_manifest(JudgeManifest, name) for name in dict.fromkeys(names)]
+    if pool.format != "mini" and any(judge.kind == "oracle" for judge in judges):
+        raise UsageError(
+            f"the oracle knows the miniature world alone and cannot rate pool '{pool.name}': name "
+            "another with --judge, such as grm, or hash to try the path without a judge's weights"
+        )
+    return judges
 
 
 def chosen_panel(options: dict[str, Any]) -> "PanelManifest":

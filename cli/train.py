@@ -69,7 +69,7 @@ def command(
     """
     from qibox.cli import console
     from qibox.cli.counting import counting
-    from qibox.grpo.plan import make_plan, trained_already, training_judge
+    from qibox.grpo.plan import changes, make_plan, trained_already, training_judge
     from qibox.grpo.train import train
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
@@ -79,13 +79,13 @@ def command(
         console.err.quiet = True  # of several processes one tells
     opened = Run.open(run)
     wanted = overridden(load_manifest(RecipeManifest, recipe), options)
-    plan = make_plan(opened, selection, wanted, training_judge(opened, wanted), name)
+    judge = training_judge(opened, wanted)
+    plan = make_plan(opened, selection, wanted, judge, name, preview=dry_run)
     folder = f"{run}/policies/{name}"
-    there = not overwrite and trained_already(opened.storage, plan)
     if dry_run:
-        _print_plan(plan, folder, there)
+        _print_plan(plan, folder, None if overwrite else changes(opened.storage, plan))
         return
-    if there:
+    if not overwrite and trained_already(opened.storage, plan):
         console.err.print(f"{folder} is there already, trained exactly so: nothing to do")
         return
     console.err.print(
@@ -137,14 +137,34 @@ def _remark(metrics: dict[str, Any]) -> str:
     return ", ".join(words)
 
 
-def _print_plan(plan: "TrainingPlan", folder: str, there: bool) -> None:
+def _print_plan(plan: "TrainingPlan", folder: str, changed: list[str] | None) -> None:
+    """Print the plan as YAML, and as comments what it comes to."""
     import yaml
 
     from qibox.cli import console
+    from qibox.grpo.plan import listed
 
+    recipe = plan.recipe
+    prompts = recipe.steps * recipe.prompts_per_step
+    rollouts = prompts * recipe.samples_per_prompt
+    if changed is None:
+        verdict = "would be written"
+    elif changed:
+        verdict = f"is there, trained with another {listed(changed)}: --name or --overwrite"
+    else:
+        verdict = "is there already: nothing to do"
+    notes = [
+        f"{recipe.steps:,} steps of {recipe.prompts_per_step} prompts × "
+        f"{recipe.samples_per_prompt} rollouts: {rollouts:,} rollouts in all, "
+        f"{prompts / plan.selection_samples:.2f} passes over {plan.selection_samples:,} samples",
+        f"{folder}: model/, rollouts/, metrics.jsonl, policy.yaml ({verdict})",
+    ]
+    if plan.policy_revision is None:
+        notes.append(
+            f"the weights of {plan.policy} are not on this machine: they would be fetched from the "
+            "hub, and their commit would become policy_revision"
+        )
     content = plan.model_dump(mode="json")
     console.out.print(yaml.safe_dump(content, sort_keys=False), end="", soft_wrap=True)
-    verdict = "is there already: nothing to do" if there else "would be written"
-    console.out.print(
-        f"# {folder}: model/, rollouts/, metrics.jsonl, policy.yaml ({verdict})", soft_wrap=True
-    )
+    for note in notes:
+        console.out.print(f"# {note}", soft_wrap=True)

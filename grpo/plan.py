@@ -5,6 +5,7 @@ trained. The plan is written into the policy's lineage, and its equality decides
 already there.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.compute as pc
 
 from qibox.contamination import refuse_benchmarks
 from qibox.engines.sources import fingerprint, hub_commit, local_directory
-from qibox.errors import UsageError
+from qibox.errors import UsageError, WeightsNotFoundError
 from qibox.grpo.data import read_selection, selection_digest
 from qibox.manifests.common import Checked, Identifier
 from qibox.manifests.judge import JudgeManifest
@@ -22,6 +23,8 @@ from qibox.policies import read_lineage
 from qibox.run import Run
 from qibox.storage import Storage
 
+PROSE = re.compile(r"(recipe|judge)\.(name|about|source|sources\..*|unverified)$")
+
 
 class TrainingPlan(Checked):
     """Everything that determines a trained policy; holds no path of this machine."""
@@ -30,16 +33,25 @@ class TrainingPlan(Checked):
     recipe: RecipeManifest
     judge: JudgeManifest
     policy: str  # the start policy: hub id, builtin:<name>, or the name of a directory
-    policy_revision: str  # hub commit, or sha256:… of a directory's files
+    policy_revision: str | None  # hub commit, or sha256:… of a directory's files; null: a preview's
     selection: str
     selection_sha256: str
     selection_samples: int
 
 
 def make_plan(
-    run: Run, selection: str, recipe: RecipeManifest, judge: JudgeManifest, name: str
+    run: Run,
+    selection: str,
+    recipe: RecipeManifest,
+    judge: JudgeManifest,
+    name: str,
+    *,
+    preview: bool = False,
 ) -> TrainingPlan:
     """Resolve a training, and check that it may be done.
+
+    A ``preview`` is to be read by a person: a start policy on the hub that is not at hand leaves
+    its revision null there, and stops nothing.
 
     Raises:
         UsageError: no such selection, samples that come from a benchmark, too few samples for one
@@ -52,7 +64,7 @@ def make_plan(
             f"selection '{selection}' has {len(table)} samples, fewer than the recipe's "
             f"prompts_per_step {recipe.prompts_per_step}: widen the box or lower prompts_per_step"
         )
-    policy, revision = _identity(recipe)
+    policy, revision = _identity(recipe, preview)
     return TrainingPlan(
         name=name,
         recipe=recipe.model_copy(update={"policy": policy, "revision": None}),
@@ -65,10 +77,15 @@ def make_plan(
     )
 
 
-def _identity(recipe: RecipeManifest) -> tuple[str, str]:
+def _identity(recipe: RecipeManifest, preview: bool) -> tuple[str, str | None]:
     directory = local_directory(recipe.policy)
     if directory is None:
-        return recipe.policy, hub_commit(recipe.policy, recipe.revision)
+        try:
+            return recipe.policy, hub_commit(recipe.policy, recipe.revision)
+        except WeightsNotFoundError:
+            if not preview:
+                raise
+            return recipe.policy, recipe.revision
     source = recipe.policy if recipe.policy.startswith("builtin:") else directory.resolve().name
     return source, fingerprint(directory)
 
@@ -103,19 +120,35 @@ def differing(there: dict[str, Any], wanted: dict[str, Any], path: str = "") -> 
     return names
 
 
+def changes(storage: Storage, plan: TrainingPlan) -> list[str] | None:
+    """Return the fields in which the policy of the plan's name was trained otherwise, sorted.
+
+    None if no such policy was trained to its end; what an unfinished training left does not count.
+    Prose in the manifests does not count either.
+    """
+    there = read_lineage(storage, plan.name)
+    if there is None:
+        return None
+    names = differing(there["plan"], plan.model_dump(mode="json"))
+    return [name for name in names if not PROSE.match(name)]
+
+
 def trained_already(storage: Storage, plan: TrainingPlan) -> bool:
-    """Whether this very policy is there; what an unfinished training left is not.
+    """Whether this very policy is there.
 
     Raises:
         UsageError: a policy of that name is there, trained otherwise.
     """
-    there = read_lineage(storage, plan.name)
-    if there is None:
-        return False
-    differences = differing(there["plan"], plan.model_dump(mode="json"))
-    if differences:
+    names = changes(storage, plan)
+    if names:
         raise UsageError(
-            f"policy '{plan.name}' is there already, trained with another "
-            f"{', '.join(differences)}: give this one another --name, or --overwrite that one"
+            f"policy '{plan.name}' is there already, trained with another {listed(names)}: give "
+            "this one another --name, or --overwrite that one"
         )
-    return True
+    return names is not None
+
+
+def listed(names: list[str], most: int = 8) -> str:
+    """Return names for a sentence, the first ones where there are many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

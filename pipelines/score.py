@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Protocol
 
 from qibox.errors import QiboxError, TooManyRejectsError, UsageError
+from qibox.pipelines.consent import RescoreStage, check_consent, compare
 from qibox.pipelines.lock import locked
 from qibox.pipelines.plan import OUTDATED, STAGE_FOLDERS, Plan, Wave, make_plan, set_aside
 from qibox.pipelines.progress import clear_progress, read_progress
-from qibox.pipelines.resolve import RescoreStage, check_consent, compare, located
+from qibox.pipelines.resolve import located
 from qibox.pipelines.summary import Summary, summarise
 from qibox.run import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
 from qibox.storage import Storage

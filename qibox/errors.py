@@ -16,6 +16,10 @@ class UsageError(QiboxError):
     exit_status = 2
 
 
+class WeightsNotFoundError(UsageError):
+    """A model's weights are not on this machine, and the hub did not give them."""
+
+
 class TooManyRejectsError(QiboxError):
     """The work is done, but more rows failed than the caller allowed."""
 

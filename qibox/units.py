@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,26 @@ FORMAT = {"pool": 1, "responses": 1, "judgments": 1, "scores": 1}
 
 # How a model is placed changes where it runs, not what it says.
 PLACEMENT = {"accelerator", "size_b"}
+
+# Of an engine's settings, those that say how hard it is tried and how much it is given.
+OPERATIONS = {
+    "api_key_env",
+    "attempts",
+    "batch_size",
+    "concurrency",
+    "cpu_kv_cache_gb",
+    "deadline_s",
+    "give_up_after",
+    "gpu_memory_utilization",
+    "isolate",
+    "max_restarts",
+    "max_wait_s",
+    "native_n",
+    "request_timeout_s",
+    "retries",
+    "stall_timeout_s",
+    "start_timeout_s",
+}
 
 
 @dataclass(frozen=True)
@@ -91,11 +111,18 @@ def responses_key(shard: str, model: str, spec: ModelSpec, panel: PanelManifest)
             "format": FORMAT["responses"],
             "shard": shard,
             "model": model,
-            "spec": spec.model_dump(mode="json", exclude=PLACEMENT),
+            "spec": _identity(spec),
             "prompt": panel.prompt,
             "sampling": panel.sampling.model_dump(mode="json"),
         }
     )
+
+
+def _identity(spec: ModelSpec) -> dict[str, Any]:
+    """What of a model decides its answers."""
+    content = spec.model_dump(mode="json", exclude=PLACEMENT)
+    settings = {k: v for k, v in content["settings"].items() if k not in OPERATIONS}
+    return {**content, "settings": settings}
 
 
 def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = ()) -> str:
@@ -105,7 +132,7 @@ def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = 
     """
     content = judge.model_dump(mode="json", exclude={"about", "source", "sources", "unverified"})
     if judge.model is not None:
-        content["model"] = judge.model.model_dump(mode="json", exclude=PLACEMENT)
+        content["model"] = _identity(judge.model)
     key = {"format": FORMAT["judgments"], "responses": responses, "judge": content}
     return digest({**key, "beside": sorted(beside)} if judge.compares else key)
 

@@ -8,7 +8,7 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
-from qibox.errors import UsageError
+from qibox.errors import UsageError, WeightsNotFoundError
 
 BUILTIN = "builtin:"
 WHOLE = 64 * 2**20  # bytes; larger files are fingerprinted by their size and samples
@@ -77,14 +77,14 @@ def hub_commit(source: str, revision: str | None) -> str:
     """The commit that a hub id and revision stand for, from the cache or the hub.
 
     Raises:
-        UsageError: the model is neither in the local cache nor can it be reached.
+        WeightsNotFoundError: the model is neither in the local cache nor can it be reached.
     """
     from huggingface_hub import hf_hub_download
 
     try:
         config = hf_hub_download(source, "config.json", revision=revision)
     except Exception as error:  # the hub's client raises a dozen kinds, all with one meaning here
-        raise UsageError(
+        raise WeightsNotFoundError(
             f"model source '{source}'"
             + (f" at revision {revision}" if revision else "")
             + " is neither a directory nor in the local hub cache, and the hub did not give it "

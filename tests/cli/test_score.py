@@ -114,7 +114,18 @@ def test_a_plain_file_is_a_pool(data: Path, tmp_path: Path) -> None:
 
 def test_the_oracle_is_not_asked_about_a_pool_it_cannot_know(data: Path, tmp_path: Path) -> None:
     pool = ("--pool", data / "pool.yaml", "--panel", data / "panel.yaml")
+    done = qibox("score", *pool, "--judge", "oracle", "--out", tmp_path / "run")
+    assert isinstance(done.exception, UsageError)
+    assert "the oracle knows the miniature world alone" in str(done.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pool_of_ones_own_is_judged_by_a_reward_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pool = ("--pool", data / "pool.yaml", "--panel", data / "panel.yaml")
     done = qibox("score", *pool, "--out", tmp_path / "run")
     assert isinstance(done.exception, UsageError)
-    assert "judge 'oracle' knows the miniature world alone" in str(done.exception)
+    assert str(done.exception).startswith("judge 'grm': model source ")
     assert not (tmp_path / "run").exists()

@@ -37,6 +37,25 @@ def test_a_dry_run_prints_the_resolved_plan_and_writes_nothing(run: Run, policy:
     assert run.storage.files("policies") == []
 
 
+def test_a_dry_run_needs_no_weights(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    recipe = load_manifest(RecipeManifest, "safer-vlm-3b").model_dump(mode="json")
+    small = Path(run.storage.url) / "small.yaml"
+    small.write_text(yaml.safe_dump({**recipe, "prompts_per_step": 8}))
+    done = qibox("train", run.storage.url, "--recipe", small, "--dry-run")
+    assert done.exit_code == 0, done.output
+    plan = yaml.safe_load(done.stdout)
+    assert plan["policy"] == "Qwen/Qwen2.5-VL-3B-Instruct"
+    assert plan["policy_revision"] is None
+    assert plan["recipe"]["samples_per_prompt"] == 5
+    assert plan["judge"]["name"] == "grm"
+    assert "# 625 steps of 8 prompts × 5 rollouts: 25,000 rollouts in all" in done.stdout
+    assert "are not on this machine" in done.stdout
+    real = qibox("train", run.storage.url, "--recipe", small)
+    assert isinstance(real.exception, UsageError)
+    assert "download it first" in str(real.exception)
+
+
 def test_training_twice_does_nothing_the_second_time(run: Run, policy: Path) -> None:
     arguments = ("train", run.storage.url, "--policy", policy, "--steps", 1, "--name", "mine")
     first = qibox(*arguments)
@@ -49,6 +68,9 @@ def test_training_twice_does_nothing_the_second_time(run: Run, policy: Path) -> 
     other = qibox(*arguments, "--seed", 5)
     assert isinstance(other.exception, UsageError)
     assert "another recipe.seed" in str(other.exception)
+    seen = qibox(*arguments, "--seed", 5, "--dry-run")
+    assert "is there, trained with another recipe.seed: --name or --overwrite" in seen.stdout
+    assert "is there already: nothing to do" in qibox(*arguments, "--dry-run").stdout
     assert qibox(*arguments, "--seed", 5, "--overwrite").exit_code == 0
     changed = yaml.safe_load(run.storage.read_text("policies/mine/policy.yaml"))
     assert changed["plan"]["recipe"]["seed"] == 5

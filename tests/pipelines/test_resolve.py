@@ -6,12 +6,9 @@ import pytest
 from qibox.errors import UsageError
 from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest
 from qibox.pipelines.resolve import (
-    Difference,
-    check_consent,
     choose_engine,
     choose_models,
     choose_sampling,
-    compare,
     located,
     replay_responses,
     resolve_run,
@@ -61,82 +58,6 @@ def test_all_models_can_be_run_by_one_engine_or_played() -> None:
     assert {(s.engine, s.source) for s in played.models.values()} == {("replay", "answers")}
 
 
-def test_the_same_manifest_does_not_differ() -> None:
-    assert compare(manifest(), manifest()) == []
-    words = POOL.model_copy(update={"about": "said otherwise", "source": "somebody"})
-    assert compare(manifest(), manifest(pool=words)) == []
-    versions = manifest().model_copy(update={"versions": {"torch": "9"}})
-    assert compare(manifest(), versions) == []
-
-
-@pytest.mark.parametrize(
-    ("changed", "key", "stage"),
-    [
-        (manifest(pool=POOL.model_copy(update={"shard_size": 7})), "pool.shard_size", "pool"),
-        (manifest().model_copy(update={"limit": 3}), "limit", "pool"),
-        (manifest(prompt="Look: {question}"), "panel.prompt", "responses"),
-        (manifest(sampling={"samples": 5, "seed": 1}), "panel.sampling.seed", "responses"),
-        (manifest(min_models=2), "panel.min_models", "scores"),
-        (
-            manifest(judges=[HASH.model_copy(update={"safe_from": 5.0})]),
-            "judges.hash.safe_from",
-            "judgments",
-        ),
-    ],
-)
-def test_each_key_touches_its_stage(changed: RunManifest, key: str, stage: str) -> None:
-    (difference,) = compare(manifest(), changed)
-    assert (difference.key, difference.stage) == (key, stage)
-
-
-def test_a_model_more_or_less_is_one_difference() -> None:
-    fewer = manifest(models={"a": {"source": "x"}, "b": {"source": "y"}, "d": {"source": "z"}})
-    assert compare(manifest(), fewer) == [
-        Difference("panel.models.c", "there", "absent", "responses"),
-        Difference("panel.models.d", "absent", "there", "responses"),
-    ]
-
-
-def test_where_a_model_runs_is_free_to_change() -> None:
-    there = {"source": "x", "accelerator": {"type": "nvidia-l4"}, "size_b": 7}
-    moved = manifest(models={**panel().model_dump()["models"], "a": there})
-    differences = compare(manifest(), moved)
-    assert {d.key for d in differences} >= {"panel.models.a.size_b"}
-    assert {d.stage for d in differences} == {None}
-    check_consent(differences, None, "runs/x")
-
-
-def test_where_the_same_weights_lie_is_free_to_change() -> None:
-    here = {"source": "here", "revision": "sha256:1"}
-    there = {"source": "there", "revision": "sha256:1"}
-    other = {"source": "there", "revision": "sha256:2"}
-    before = manifest(models={"a": here}, min_models=1)
-    assert compare(before, manifest(models={"a": there}, min_models=1)) == []
-    found = compare(before, manifest(models={"a": other}, min_models=1))
-    assert [d.key for d in found] == ["panel.models.a.revision", "panel.models.a.source"]
-
-
-def test_the_order_of_judges_matters() -> None:
-    other = HASH.model_copy(update={"name": "other"})
-    found = compare(manifest(judges=[HASH, other]), manifest(judges=[other, HASH]))
-    assert [(d.key, d.stage) for d in found] == [("judges", "judgments")]
-
-
-def test_consent_covers_the_stages_after_it() -> None:
-    differences = compare(manifest(), manifest(prompt="Look: {question}", min_models=2))
-    for stage in ("pool", "responses"):
-        check_consent(differences, stage, "runs/x")
-    for stage in ("judgments", "scores", None):
-        with pytest.raises(UsageError) as refused:
-            check_consent(differences, stage, "runs/x")  # type: ignore[arg-type]
-    said = str(refused.value)
-    assert "runs/x has another manifest" in said
-    assert "panel.prompt was {question} and is now Look: {question}" in said
-    assert "panel.min_models was 3 and is now 2" in said
-    assert "another --out" in said
-    assert "--rescore responses" in said
-
-
 def test_paths_are_kept_relative_and_found_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,3 +100,30 @@ def test_a_judge_is_resolved_too() -> None:
     judge = JudgeManifest(name="r", about="", kind="replay", path="nowhere")
     with pytest.raises(UsageError, match="nowhere"):
         resolve_run(POOL, panel(models={"a": {"source": "builtin:strong"}}, min_models=1), [judge])
+
+
+def test_a_run_that_goes_on_keeps_the_commits_it_settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    hub = PoolManifest(name="p", about="", format="datasets", path="owner/pool")
+    combined = PoolManifest(name="both", about="", parts=(hub,))
+    played = panel(models={"a": {"source": "builtin:strong"}}, min_models=1)
+    settled = hub.model_copy(update={"revision": "1f0c"})
+    for new, old in (
+        (hub, settled),
+        (combined, combined.model_copy(update={"parts": (settled,)})),
+    ):
+        with pytest.raises(UsageError, match="owner/pool"):
+            resolve_run(new, played, [HASH])
+        earlier = manifest(pool=old)
+        found = resolve_run(new, played, [HASH], earlier=earlier).pool
+        assert [p.revision for p in (found.parts or [found]) if not isinstance(p, str)] == ["1f0c"]
+        elsewhere = hub.model_copy(update={"path": "owner/other"})
+        with pytest.raises(UsageError, match="owner/other"):
+            resolve_run(elsewhere, played, [HASH], earlier=earlier)
+
+
+def test_a_run_that_goes_on_asks_the_hub_for_the_models_it_had() -> None:
+    served = {"source": "owner/model", "engine": "transformers"}
+    old = manifest(models={"a": {**served, "revision": "1f0c"}}, min_models=1)
+    with pytest.raises(UsageError, match="owner/model' at revision 1f0c"):
+        resolve_run(POOL, panel(models={"a": served}, min_models=1), [HASH], earlier=old)
