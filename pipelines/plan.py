@@ -22,7 +22,7 @@ OUTDATED = "outdated"  # where files go that the manifest has no place for any m
 READERS = 16  # footers read at once; on an object store each waits for the network
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Footer:
     """What a Parquet file's footer tells: its unit's key and its rows, without reading any."""
 

@@ -46,7 +46,7 @@ OPERATIONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """The work for one (stage, model, shard); ``model`` is empty for the scores stage."""
 

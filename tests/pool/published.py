@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 
-from pool.making import picture
+from tests.pool.making import picture
 from qibox.manifests import PoolManifest, load_manifest
 
 Rows = list[dict[str, Any]]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pool.making import images, picture, pool, read
+from tests.pool.making import images, picture, pool, read
 from qibox.errors import UsageError
 from qibox.pool import parquet
 from qibox.pool.lines import read_csv, read_jsonl

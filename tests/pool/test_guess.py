@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pool.making import images, picture, read
+from tests.pool.making import images, picture, read
 from qibox.errors import UsageError
 from qibox.pool.guess import pool_from_path, said_aloud
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pool.making import picture, png_declaring
+from tests.pool.making import picture, png_declaring
 from qibox.pool import headers
 from qibox.pool.headers import image_faults
 

@@ -1,63 +1,29 @@
 """A thousand damaged or hostile inputs among five thousand good ones: each has its reason."""
 
-import json
-import os
-import random
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
-from pool.making import images, picture, png_declaring, pool, read
 from qibox.pool.images import decode_image
+from tests.pool.hostile import embedded, lined
+from tests.pool.making import images, picture, pool, read
 
 GOOD, BAD = 2_500, 500  # of each of the two pools
-LONG = "x" * (1 << 20)
-
-WHOLE = picture(3, "BMP", (40, 40))
-
-# what stands in an embedded image or a question, and how its reason begins
-EMBEDDED: list[tuple[str | None, bytes | None, str]] = [
-    ("ok?", picture(1, size=(40, 40))[:60], "image cannot be decoded"),
-    ("ok?", WHOLE[:-300], "image cannot be decoded: image file is truncated"),
-    ("ok?", b"", "image is empty (0 bytes)"),
-    ("ok?", None, "image is missing"),
-    ("ok?", b"<html>404</html>", "not an image in a known format"),
-    ("ok?", b"#!/bin/sh\nrm -rf .\n" * 9, "not an image in a known format"),
-    ("ok?", png_declaring(50_000, 50_000), "image declares 50000x50000 pixels"),
-    ("ok?", png_declaring(0, 5), "not an image"),
-    (None, picture(2), "question is null"),
-    ("", picture(2), "question is empty"),
-    (" \t\n\u3000", picture(2), "question is empty"),
-    (LONG, picture(2), "question has 1048576 characters, more than the 32768 allowed"),
-]
 
 
 def test_embedded_images(tmp_path: Path) -> None:
-    bad = [EMBEDDED[n % len(EMBEDDED)] for n in range(BAD)]
-    rows = [(f"what is {n}?", picture(n)) for n in range(GOOD)] + [b[:2] for b in bad]
-    order = random.Random(0).sample(range(len(rows)), len(rows))
-    questions = pa.array([rows[n][0] for n in order], pa.string())
-    table = pa.table({"question": questions, "image": images(*(rows[n][1] for n in order))})
-    pq.write_table(table, tmp_path / "pool.parquet", row_group_size=700)
-
-    index, samples, rejects = read(
-        tmp_path, pool(format="parquet", path=str(tmp_path / "pool.parquet"), shard_size=999)
-    )
+    made = embedded(tmp_path, GOOD, BAD)
+    index, samples, rejects = read(tmp_path, made.manifest)
 
     assert (index.read, index.samples, index.rejected) == (GOOD + BAD, GOOD, BAD)
     assert index.duplicates == 0
     assert index.sizes == (999, 999, 502)
     assert {s["question"] for s in samples} == {f"what is {n}?" for n in range(GOOD)}
-    place = {n: at for at, n in enumerate(order)}
-    wanted = {place[GOOD + at]: reason for at, (_, _, reason) in enumerate(bad)}
-    assert {r["row"] for r in rejects} == set(wanted)
-    assert [r for r in rejects if not r["reason"].startswith(wanted[r["row"]])] == []
+    assert {r["row"] for r in rejects} == set(made.reasons)
+    assert [r for r in rejects if not r["reason"].startswith(made.reasons[r["row"]])] == []
 
 
 def test_text_that_is_not_utf8_in_a_column_of_text(tmp_path: Path) -> None:
@@ -73,115 +39,15 @@ def test_text_that_is_not_utf8_in_a_column_of_text(tmp_path: Path) -> None:
     assert (index.read, index.rejected) == (3, 1)
 
 
-def line(**fields: Any) -> bytes:
-    return json.dumps(fields).encode()
-
-
-LINES: list[tuple[Callable[[int], bytes], str]] = [
-    (lambda n: b'{"id": %d, "question"' % n, "line is not JSON"),
-    (lambda n: b"\xff\xfe\x00", "line is not UTF-8"),
-    (lambda n: b"[" * 100_000, "line is not JSON"),
-    (lambda n: b"[1, 2]", "record is a JSON list, not an object"),
-    (lambda n: line(id=f"b{n}", question=12, image="good.png"), "question is a number, not text"),
-    (lambda n: line(id=f"b{n}", question=["a"], image="good.png"), "question is a list, not text"),
-    (lambda n: line(id=f"b{n}", question="\ud800", image="good.png"), "question is not UTF-8"),
-    (lambda n: line(id=f"b{n}", question=LONG, image="good.png"), "question has 1048576"),
-    (lambda n: line(id=f"b{n}", image="good.png"), "question is null"),
-    (lambda n: line(question="q", image="good.png"), "id is missing"),
-    (lambda n: line(id="", question="q", image="good.png"), "id is empty"),
-    (lambda n: line(id="y" * 600, question="q", image="good.png"), "id has more than 512"),
-    (
-        lambda n: line(id="good0", question=f"another {n}", image="good.png"),
-        "sample_id 'made:good0'",
-    ),
-    (lambda n: line(id=f"b{n}", question="q"), "image is missing"),
-    (lambda n: line(id=f"b{n}", question="q", image=None), "image is missing"),
-    (lambda n: line(id=f"b{n}", question="q", image=7), "image is a number, not text"),
-    (lambda n: line(id=f"b{n}", question="q", image="none.png"), "no image 'none.png'"),
-    (lambda n: line(id=f"b{n}", question="q", image="empty.png"), "image is empty (0 bytes)"),
-    (lambda n: line(id=f"b{n}", question="q", image="cut.jpg"), "image "),
-    (lambda n: line(id=f"b{n}", question="q", image="page.png"), "not an image"),
-    (lambda n: line(id=f"b{n}", question="q", image="bomb.png"), "image declares 30000x30000"),
-    (lambda n: line(id=f"b{n}", question="q", image="folder"), "image 'folder' is not a file"),
-    (lambda n: line(id=f"b{n}", question="q", image="pipe"), "image 'pipe' is not a file"),
-    (lambda n: line(id=f"b{n}", question="q", image="huge.png"), "image 'huge.png' has"),
-    (lambda n: line(id=f"b{n}", question="q", image="out.png"), "image path 'out.png' is a link"),
-    (lambda n: line(id=f"b{n}", question="q", image="away/secret.png"), "image path 'away' is a"),
-    (lambda n: line(id=f"b{n}", question="q", image="dangling.png"), "no image 'dangling.png'"),
-    (lambda n: line(id=f"b{n}", question="q", image="loop.png"), "image 'loop.png' cannot be read"),
-    (lambda n: line(id=f"b{n}", question="q", image="../secret.png"), "image path '../secret.png'"),
-    (lambda n: line(id=f"b{n}", question="q", image="a/../../secret.png"), "image path 'a/../"),
-    (lambda n: line(id=f"b{n}", question="q", image="..\\secret.png"), "image path '..\\secret"),
-    (
-        lambda n: line(id=f"b{n}", question="q", image="/etc/passwd"),
-        "image path '/etc/passwd' is abs",
-    ),
-    (lambda n: line(id=f"b{n}", question="q", image="C:\\x.png"), "image path 'C:\\x.png' is abs"),
-    (lambda n: line(id=f"b{n}", question="q", image="file:///etc/passwd"), "image path 'file:/"),
-    (lambda n: line(id=f"b{n}", question="q", image="a\0b"), "image path "),
-    (lambda n: line(id=f"b{n}", question="q", image="z" * 5000), "image "),
-    (
-        lambda n: line(id=f"b{n}", question="q", image="good.png", risk="high"),
-        "risk 'high' is none",
-    ),
-    (
-        lambda n: line(id=f"b{n}", question="q", image="good.png", severity="bad"),
-        "severity 'bad' is not a whole number",
-    ),
-]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A folder of pictures with every trap in it."""
-    root = tmp_path / "pictures"
-    root.mkdir()
-    (root / "good.png").write_bytes(picture(1))
-    (root / "folder").mkdir()
-    (root / "empty.png").write_bytes(b"")
-    noise = Image.effect_noise((50, 50), 60).convert("RGB")
-    noise.save(root / "cut.jpg")
-    (root / "cut.jpg").write_bytes((root / "cut.jpg").read_bytes()[:-300])
-    (root / "page.png").write_bytes(b"<!doctype html>")
-    (root / "bomb.png").write_bytes(png_declaring(30_000, 30_000))
-    (tmp_path / "secret.png").write_bytes(picture(2))
-    (root / "out.png").symlink_to(tmp_path / "secret.png")
-    (root / "away").symlink_to(tmp_path)
-    (root / "dangling.png").symlink_to("nowhere.png")
-    (root / "loop.png").symlink_to("loop.png")
-    (root / "inside.png").symlink_to("good.png")
-    os.mkfifo(root / "pipe")
-    with (root / "huge.png").open("wb") as file:
-        file.truncate(1 << 40)  # holes only: a terabyte that takes no room
-    return root
-
-
-def test_lines_and_files(tmp_path: Path, folder: Path) -> None:
-    lines = [
-        line(id=f"good{n}", question=f"{n}?", image="inside.png", risk="none", severity=n % 3)
-        for n in range(GOOD)
-    ]
-    wanted = {}
-    for n in range(BAD):
-        make, reason = LINES[n % len(LINES)]
-        at = GOOD // 2 + n * 2  # in the midst, every other line
-        lines.insert(at, make(n))
-        wanted[at] = reason
-    (tmp_path / "pool.jsonl").write_bytes(b"\n".join(lines))
-    manifest = pool(
-        format="jsonl",
-        path=str(tmp_path / "pool.jsonl"),
-        images=str(folder),
-        columns={"sample_id": "id", "severity": "severity", "risk": "risk"},
-    )
-
-    index, samples, rejects = read(tmp_path, manifest)
+def test_lines_and_files(tmp_path: Path) -> None:
+    made = lined(tmp_path, GOOD, BAD)
+    index, samples, rejects = read(tmp_path, made.manifest)
 
     assert (index.read, index.samples, index.rejected) == (GOOD + BAD, GOOD, BAD)
     assert [s["sample_id"] for s in samples] == [f"made:good{n}" for n in range(GOOD)]
     assert {s["image"]["bytes"] for s in samples} == {picture(1)}
-    assert {r["row"] for r in rejects} == set(wanted)
-    assert [r for r in rejects if not r["reason"].startswith(wanted[r["row"]])] == []
+    assert {r["row"] for r in rejects} == set(made.reasons)
+    assert [r for r in rejects if not r["reason"].startswith(made.reasons[r["row"]])] == []
     assert {r["source"] for r in rejects} == {"made"}
     assert max(Counter(r["reason"][:20] for r in rejects).values()) < BAD / 2
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pool.making import picture, png_declaring
+from tests.pool.making import picture, png_declaring
 from qibox.pool.images import ImageError, decode_image
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pool.making import images, new_run, picture, pool, read, rows_of
+from tests.pool.making import images, new_run, picture, pool, read, rows_of
 from qibox.errors import UsageError
 from qibox.manifests import PoolManifest, load_manifest
 from qibox.pool import shards

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pool.making import picture, pool, read
-from pool.published import MAKERS, Rows, embedded, shipped
+from tests.pool.making import picture, pool, read
+from tests.pool.published import MAKERS, Rows, embedded, shipped
 from qibox.errors import UsageError
 from qibox.manifests import PoolManifest, list_manifests, load_manifest
 from qibox.pool.read import read_pool
