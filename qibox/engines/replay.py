@@ -122,7 +122,7 @@ _EMPTY = pa.schema(list(TYPES.items())).empty_table()
 
 
 class _Index:
-    """Which pieces hold a sample: 8 bytes each, the head of its id's hash before its piece's number.
+    """Which pieces hold a sample, in 8 bytes: the head of its hash, then the number of the piece.
 
     Sorted in place. Two ids whose hashes begin alike cost the reading of one piece more.
     """

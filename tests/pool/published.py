@@ -9,8 +9,8 @@ from typing import Any
 
 import datasets
 
-from tests.pool.making import picture
 from qibox.manifests import PoolManifest, load_manifest
+from tests.pool.making import picture
 
 Rows = list[dict[str, Any]]
 TEXT, WHOLE = datasets.Value("string"), datasets.Value("int64")

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pool.making import images, picture, pool, read
 from qibox.errors import UsageError
 from qibox.pool import parquet
 from qibox.pool.lines import read_csv, read_jsonl
 from qibox.pool.pictures import open_pictures
 from qibox.tables import IMAGE
+from tests.pool.making import images, picture, pool, read
 
 
 def put_pictures(folder: Path, count: int) -> None:

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.pool.making import images, picture, read
 from qibox.errors import UsageError
 from qibox.pool.guess import pool_from_path, said_aloud
+from tests.pool.making import images, picture, read
 
 
 def csv_of(folder: Path, header: str) -> str:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.pool.making import picture, png_declaring
 from qibox.pool import headers
 from qibox.pool.headers import image_faults
+from tests.pool.making import picture, png_declaring
 
 
 def faults(*data: bytes | None) -> list[str | None]:

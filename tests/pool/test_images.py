@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pool.making import picture, png_declaring
 from qibox.pool.images import ImageError, decode_image
+from tests.pool.making import picture, png_declaring
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.pool.making import images, new_run, picture, pool, read, rows_of
 from qibox.errors import UsageError
 from qibox.manifests import PoolManifest, load_manifest
 from qibox.pool import shards
@@ -18,6 +17,7 @@ from qibox.pool.ingest import ingest
 from qibox.run import pool_path
 from qibox.tables import POOL
 from qibox.units import shard_key
+from tests.pool.making import images, new_run, picture, pool, read, rows_of
 
 
 def write(

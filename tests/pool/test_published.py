@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.pool.making import picture, pool, read
-from tests.pool.published import MAKERS, Rows, embedded, shipped
 from qibox.errors import UsageError
 from qibox.manifests import PoolManifest, list_manifests, load_manifest
 from qibox.pool.read import read_pool
+from tests.pool.making import picture, pool, read
+from tests.pool.published import MAKERS, Rows, embedded, shipped
 
 # what a sample says in short: question, category, severity, risk
 Told = tuple[str, str | None, int | None, str | None]
