@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from qibox.layout import judgments_path, pool_path
 from qibox.pipelines.slices import Source, one_chunk, slices
-from qibox.run import judgments_path, pool_path
 from qibox.scores import score_samples
 from qibox.storage import Storage
 from qibox.tables import SCORES

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.engines.base import Engine
+from qibox.layout import pool_path
 from qibox.manifests.panel import PanelManifest
 from qibox.pipelines.slices import Source, one_chunk, repeat, slices
 from qibox.responses import split_reasoning
-from qibox.run import pool_path
 from qibox.storage import Storage
 from qibox.tables import COMPLETIONS, IMAGE, PROMPTS, RESPONSES
 from qibox.units import Unit

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.judges.base import Judge
+from qibox.layout import judgments_path, pool_path, responses_path
 from qibox.manifests.judge import JudgeManifest
 from qibox.pipelines.slices import Source, one_chunk, slices
-from qibox.run import judgments_path, pool_path, responses_path
 from qibox.storage import Storage
 from qibox.tables import IMAGE, JUDGMENTS, POOL, VERDICTS
 from qibox.units import Unit

@@ -39,17 +39,17 @@ class Wave:
     name: str  # responses-<model> | judgments-<judge> | scores
     units: tuple[Unit, ...]
     pending: tuple[Unit, ...]
-    rows: dict[str, int]  # rows that each unit's file holds once done, by path
+    sizes: tuple[int, ...]  # rows that a unit's file holds once done, by its shard
 
-    @property
+    @cached_property
     def total_rows(self) -> int:
         """Rows of all units."""
-        return sum(self.rows.values())
+        return sum(self.sizes[unit.shard] for unit in self.units)
 
     @cached_property
     def pending_rows(self) -> int:
         """Rows of the units still to do."""
-        return sum(self.rows[unit.path] for unit in self.pending)
+        return sum(self.sizes[unit.shard] for unit in self.pending)
 
     def shards(self) -> list[tuple[Unit, ...]]:
         """The pending units, those of one shard together, in the order of the shards."""
@@ -75,13 +75,14 @@ def make_plan(run: Run, index: PoolIndex) -> Plan:
     """List a run's waves; a unit is done if its file is there under the unit's key."""
     present = [name for stage in STAGE_FOLDERS for name in run.storage.files(stage)]
     footers = read_footers(run.storage, present)
+    answered = tuple(size * run.manifest.panel.sampling.samples for size in index.sizes)
     waves = tuple(
         Wave(
             stage=units[0].stage,
             name=wave_name(units[0]),
             units=units,
             pending=tuple(u for u in units if not _is_done(u, footers)),
-            rows={unit.path: _rows(run, index, unit) for unit in units},
+            sizes=index.sizes if units[0].stage == "scores" else answered,
         )
         for units in wave_units(run, index.keys)
         if units
@@ -164,8 +165,3 @@ def _failed(parquet: pq.ParquetFile) -> int:
 def _is_done(unit: Unit, footers: dict[str, Footer]) -> bool:
     footer = footers.get(unit.path)
     return footer is not None and footer.key == unit.key
-
-
-def _rows(run: Run, index: PoolIndex, unit: Unit) -> int:
-    each = 1 if unit.stage == "scores" else run.manifest.panel.sampling.samples
-    return index.sizes[unit.shard] * each

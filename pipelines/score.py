@@ -16,6 +16,7 @@ from typing import Protocol
 from qibox.errors import QiboxError, TooManyRejectsError, UsageError
 from qibox.pipelines.consent import RescoreStage, check_consent, compare
 from qibox.pipelines.lock import locked
+from qibox.pipelines.memory import share_arenas
 from qibox.pipelines.plan import OUTDATED, STAGE_FOLDERS, Plan, Wave, make_plan, set_aside
 from qibox.pipelines.progress import clear_progress, read_progress
 from qibox.pipelines.resolve import located
@@ -65,6 +66,7 @@ def score_run(
         from qibox.pipelines.waves import parse_options, quiet_beam
 
     quiet_beam()
+    share_arenas()
     parse_options(settings.beam_options)
     storage = Storage(out)
     with locked(storage):

@@ -91,7 +91,7 @@ def _pool_count(storage: Storage, index: PoolIndex) -> StageCount:
 def _stage_count(
     storage: Storage, stage: Stage, waves: list[Wave], footers: Mapping[str, Footer]
 ) -> StageCount:
-    units = {unit.path: wave.rows[unit.path] for wave in waves for unit in wave.units}
+    units = {unit.path: wave.sizes[unit.shard] for wave in waves for unit in wave.units}
     done = {path: footers[path] for path in units if path in footers}
     failed = {path: footer.failed for path, footer in done.items() if footer.failed}
     return StageCount(

@@ -17,7 +17,8 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 
 from qibox.errors import UsageError
-from qibox.run import Run, judgments_path, pool_path, responses_path, scores_path
+from qibox.layout import judgments_path, pool_path, responses_path, scores_path
+from qibox.run import Run
 from qibox.storage import Storage
 from qibox.tables import JUDGMENTS, POOL, REJECTS, RESPONSES, ROLLOUTS, SCORES, SELECTION
 

@@ -24,6 +24,7 @@ from qibox.errors import UsageError
 from qibox.judges.base import Judge
 from qibox.judges.each import judge_each
 from qibox.judges.load import load_judge
+from qibox.layout import pool_path
 from qibox.manifests.common import Checked
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import ModelSpec, PanelManifest
@@ -39,7 +40,7 @@ from qibox.policies import (
 from qibox.pool.ingest import ingest
 from qibox.rates import MEASURES, Estimate, Measure, change, estimate, sample_means
 from qibox.responses import split_reasoning
-from qibox.run import Run, RunManifest, pool_path
+from qibox.run import Run, RunManifest
 from qibox.storage import Storage
 from qibox.tables import EVALUATIONS, PROMPTS, VERDICTS
 from qibox.units import digest

@@ -113,7 +113,6 @@ class Run:
                 stage="responses",
                 shard=shard,
                 key=responses_key(key, model, panel.models[model], panel),
-                path=responses_path(model, shard),
                 model=model,
             )
             for shard, key in enumerate(keys)
@@ -128,7 +127,6 @@ class Run:
                 stage="judgments",
                 shard=unit.shard,
                 key=judgments_key(unit.key, judge, beside[unit.shard]),
-                path=judgments_path(judge.name, unit.model, unit.shard),
                 model=unit.model,
                 judge=judge.name,
             )
@@ -147,7 +145,6 @@ class Run:
                 stage="scores",
                 shard=shard,
                 key=scores_key(judgments, self.manifest.panel),
-                path=scores_path(shard),
                 judge=judge.name,
             )
             for shard, judgments in enumerate(by_shard)
@@ -165,28 +162,3 @@ def parse_run_manifest(text: str, origin: str) -> RunManifest:
         raise UsageError(
             f"{origin} is not a run's manifest ({what}): score into another --out"
         ) from error
-
-
-def pool_path(shard: int) -> str:
-    """The file of a pool shard."""
-    return f"pool/shard-{shard:05d}.parquet"
-
-
-def rejects_path(shard: int) -> str:
-    """The file of the rows that were refused while a pool shard was filled."""
-    return f"rejects/shard-{shard:05d}.parquet"
-
-
-def responses_path(model: str, shard: int) -> str:
-    """The file of one model's responses to one shard."""
-    return f"responses/model={model}/shard-{shard:05d}.parquet"
-
-
-def judgments_path(judge: str, model: str, shard: int) -> str:
-    """The file of one judge's verdicts on one model's responses to one shard."""
-    return f"judgments/judge={judge}/model={model}/shard-{shard:05d}.parquet"
-
-
-def scores_path(shard: int) -> str:
-    """The file of one shard's scores."""
-    return f"scores/shard-{shard:05d}.parquet"

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.layout import judgments_path, responses_path, scores_path
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import ModelSpec, PanelManifest
 
@@ -53,9 +54,17 @@ class Unit:
     stage: Stage
     shard: int
     key: str
-    path: str  # of the file that completes it, relative to the run
     model: str = ""
     judge: str = ""
+
+    @property
+    def path(self) -> str:
+        """The file that completes it, relative to the run."""
+        if self.stage == "responses":
+            return responses_path(self.model, self.shard)
+        if self.stage == "judgments":
+            return judgments_path(self.judge, self.model, self.shard)
+        return scores_path(self.shard)
 
 
 def digest(content: object) -> str:

@@ -13,8 +13,9 @@ import pyarrow as pa
 from PIL import Image
 
 from qibox.engines.base import Sampling
+from qibox.layout import pool_path, rejects_path
 from qibox.manifests import JudgeManifest, ModelSpec, PanelManifest, PoolManifest
-from qibox.run import PoolIndex, Run, RunManifest, pool_path, rejects_path
+from qibox.run import PoolIndex, Run, RunManifest
 from qibox.storage import Storage
 from qibox.tables import JUDGMENTS, POOL, REJECTS, RESPONSES, SCORES
 from qibox.units import shard_key

@@ -4,20 +4,15 @@ from typing import Any
 import pytest
 
 from qibox.errors import UsageError
-from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest
-from qibox.run import (
-    POOL_INDEX,
-    RUN_FILE,
-    PoolIndex,
-    Run,
-    RunManifest,
+from qibox.layout import (
     judgments_path,
-    parse_run_manifest,
     pool_path,
     rejects_path,
     responses_path,
     scores_path,
 )
+from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest
+from qibox.run import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest, parse_run_manifest
 from qibox.storage import Storage
 from qibox.units import judgments_key, responses_key, scores_key
 

@@ -6,7 +6,7 @@ shard file that is already there under the same key stays untouched.
 
 import pyarrow as pa
 
-from qibox.run import pool_path, rejects_path
+from qibox.layout import pool_path, rejects_path
 from qibox.storage import Storage
 from qibox.tables import REJECTS
 from qibox.units import shard_key

@@ -6,15 +6,15 @@ import pytest
 
 from qibox.engines.base import Sampling
 from qibox.engines.completions import Completion, assemble
+from qibox.layout import pool_path
 from qibox.manifests import PanelManifest
 from qibox.pipelines.generate import Asking, generate_unit, make_prompts
 from qibox.pipelines.slices import SLICE_SAMPLES
-from qibox.run import pool_path, responses_path
 from qibox.storage import Storage
 from qibox.tables import POOL, RESPONSES
 from qibox.units import Unit
 
-UNIT = Unit("responses", 0, "the-key", responses_path("m", 0), "m")
+UNIT = Unit("responses", 0, "the-key", "m")
 
 
 class Echo:

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from qibox.judges.hash import HashJudge
+from qibox.layout import pool_path, responses_path
 from qibox.manifests import JudgeManifest
 from qibox.pipelines.judge import Judging, judge_once, judge_shard
-from qibox.run import judgments_path, pool_path, responses_path
 from qibox.storage import Storage
 from qibox.tables import JUDGMENTS, POOL, RESPONSES, VERDICTS
 from qibox.units import Unit
@@ -89,7 +89,7 @@ def test_verdicts_that_are_known_are_taken_over() -> None:
 
 
 def unit(model: str) -> Unit:
-    return Unit("judgments", 0, f"key-{model}", judgments_path("j", model, 0), model, "j")
+    return Unit("judgments", 0, f"key-{model}", model, "j")
 
 
 def judging(kind: str = "hash") -> Judging:

@@ -52,7 +52,7 @@ class Notes:
 
 
 def unit(n: int) -> Unit:
-    return Unit("scores", n, f"key-{n}", f"scores/{n}.parquet")
+    return Unit("scores", n, f"key-{n}")
 
 
 def worker(work: Notes, root: Path) -> DoUnits[Tool]:

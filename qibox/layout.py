@@ -1,0 +1,26 @@
+"""Where each table's files lie in a run directory, relative to it."""
+
+
+def pool_path(shard: int) -> str:
+    """The file of a pool shard."""
+    return f"pool/shard-{shard:05d}.parquet"
+
+
+def rejects_path(shard: int) -> str:
+    """The file of the rows that were refused while a pool shard was filled."""
+    return f"rejects/shard-{shard:05d}.parquet"
+
+
+def responses_path(model: str, shard: int) -> str:
+    """The file of one model's responses to one shard."""
+    return f"responses/model={model}/shard-{shard:05d}.parquet"
+
+
+def judgments_path(judge: str, model: str, shard: int) -> str:
+    """The file of one judge's verdicts on one model's responses to one shard."""
+    return f"judgments/judge={judge}/model={model}/shard-{shard:05d}.parquet"
+
+
+def scores_path(shard: int) -> str:
+    """The file of one shard's scores."""
+    return f"scores/shard-{shard:05d}.parquet"
