@@ -54,7 +54,8 @@ def command(
     Example: qibox eval runs/mini --policy default --limit 100
     """
     from qibox.cli import console
-    from qibox.evaluation import contenders_of, evaluate, evaluation_of
+    from qibox.contenders import contenders_of
+    from qibox.evaluation import evaluate, evaluation_of
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.load import load_manifest
     from qibox.manifests.pool import PoolManifest

@@ -75,5 +75,7 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
+    from qibox.cli.cells import printable
+
+    click.echo(f"Error: {printable(message)}", err=True)  # it may quote what a file holds
     sys.exit(status)

@@ -63,16 +63,33 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
     """
     from qibox.cli import console
     from qibox.run import Run
-    from qibox.selection import choose, write_selection
+    from qibox.selection import choose, written_already
 
     opened = Run.open(run)
     request = make_request(ctx.params, opened)
     choice = choose(opened, request)
-    written = False if dry_run else write_selection(opened, choice, overwrite)
-    show(choice)
-    verb = "would write" if dry_run else "wrote" if written else "is there already:"
     where = f"{opened.storage.url}/selections/{request.name}"
+    if dry_run:
+        show(choice)
+        there = not overwrite and written_already(opened, choice)
+        verb = "is there already:" if there else "would write"
+    else:
+        written = write(opened, choice, overwrite)
+        show(choice)
+        verb = "wrote" if written else "is there already:"
     console.out.print(f"{verb} {where}", highlight=False, markup=False, soft_wrap=True)
+
+
+def write(run: "Run", choice: "Choice", overwrite: bool) -> bool:
+    """Write a choice, showing how far it is where that takes more than one file."""
+    from qibox.cli.counting import counting
+    from qibox.selection import write_selection
+    from qibox.selection.shard import ROWS_PER_FILE
+
+    if len(choice.chosen) <= ROWS_PER_FILE:
+        return write_selection(run, choice, overwrite)
+    with counting("writing", len(choice.chosen)) as advance:
+        return write_selection(run, choice, overwrite, lambda rows: advance(rows, ""))
 
 
 def make_request(options: dict[str, object], run: "Run") -> "Request":

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from qibox.catalog import selection_names
 from qibox.engines.chat import Neutraliser
 from qibox.errors import UsageError
 from qibox.pool.images import decode_image
@@ -19,18 +20,17 @@ def selection_files(storage: Storage, name: str) -> list[str]:
     """Names of a selection's shards, in order.
 
     Raises:
-        UsageError: there is no such selection.
+        UsageError: there is no such selection, or none that is whole.
     """
-    files = storage.files(f"selections/{name}/data")
-    files = [file for file in files if file.endswith(".parquet")]
-    if not files:
-        made = sorted({file.split("/")[1] for file in storage.files("selections") if "/" in file})
+    made = selection_names(storage)
+    if name not in made:
         there = f"selections there: {', '.join(made)}" if made else "it has no selection yet"
         raise UsageError(
             f"no selection named '{name}' in run {storage.url} ({there}): "
             f"`qibox select {storage.url} --name {name}` makes one"
         )
-    return files
+    files = storage.files(f"selections/{name}/data")
+    return [file for file in files if file.endswith(".parquet")]
 
 
 def read_selection(storage: Storage, name: str) -> pa.Table:

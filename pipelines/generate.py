@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from qibox.engines.base import Engine
 from qibox.layout import pool_path
 from qibox.manifests.panel import PanelManifest
 from qibox.pipelines.slices import Source, one_chunk, repeat, slices
+from qibox.prompts import fill_template
 from qibox.responses import split_reasoning
 from qibox.storage import Storage
 from qibox.tables import COMPLETIONS, IMAGE, PROMPTS, RESPONSES
@@ -58,11 +58,7 @@ def generate_unit(
 def make_prompts(samples: pa.Table, asking: Asking) -> pa.Table:
     """The prompts of samples, in order: the panel's template around each question."""
     n = len(samples)
-    before, *after = asking.panel.prompt.split("{question}")
-    question = one_chunk(samples["question"])
-    text: pa.Array = pa.repeat(before, n)
-    for part in after:
-        text = pc.binary_join_element_wise(text, question, part, "")
+    text = fill_template(asking.panel.prompt, one_chunk(samples["question"]))
     image = samples["image"] if "image" in samples.column_names else pa.nulls(n, IMAGE)
     system = asking.panel.models[asking.model].system
     return pa.table(

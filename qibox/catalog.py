@@ -119,7 +119,7 @@ def sql_error(error: Exception) -> UsageError:
 def selection_names(storage: Storage) -> list[str]:
     """Names of the run's finished selections, sorted; its lineage is written last."""
     found = (file.split("/")[1:] for file in storage.files("selections"))
-    return [name for name, *rest in found if rest == [LINEAGE] and not name.startswith(".")]
+    return [name for name, *rest in found if rest == [LINEAGE]]
 
 
 def _parse(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:

@@ -10,16 +10,14 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.contamination import refuse_overlap
+from qibox.contenders import Contender, Stage
 from qibox.engines.base import Engine, Sampling
-from qibox.engines.load import load_engine, resolve_model
+from qibox.engines.load import load_engine
 from qibox.errors import UsageError
 from qibox.judges.base import Judge
 from qibox.judges.each import judge_each
@@ -27,17 +25,10 @@ from qibox.judges.load import load_judge
 from qibox.layout import pool_path
 from qibox.manifests.common import Checked
 from qibox.manifests.judge import JudgeManifest
-from qibox.manifests.panel import ModelSpec, PanelManifest
+from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
-from qibox.policies import (
-    as_name,
-    model_directory,
-    policy_names,
-    read_lineage,
-    start_source,
-    trained_on,
-)
 from qibox.pool.ingest import ingest
+from qibox.prompts import fill_template
 from qibox.rates import MEASURES, Estimate, Measure, change, estimate, sample_means
 from qibox.responses import split_reasoning
 from qibox.run import Run, RunManifest
@@ -45,7 +36,6 @@ from qibox.storage import Storage
 from qibox.tables import EVALUATIONS, PROMPTS, VERDICTS
 from qibox.units import digest
 
-Stage = Literal["start", "trained"]
 Progress = Callable[[int, int, str], None]  # samples done, of how many, which policy
 
 # The id that sampling noise is keyed by: the same before and after, so that the two are compared
@@ -83,14 +73,6 @@ class Report(Checked):
     samples_per_model: int
     unjudged: dict[str, int]  # responses without a verdict, by stage
     compared: tuple[Compared, ...]
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One policy to evaluate, at one stage."""
-
-    stage: Stage
-    spec: ModelSpec  # resolved
 
 
 def evaluation_of(
@@ -214,12 +196,11 @@ def answer_and_judge(
     engine: Engine, judge: Judge, samples: pa.Table, evaluation: Evaluation
 ) -> pa.Table:
     """Return one row for each response: the sample's columns, the response and its verdict."""
-    texts = [evaluation.prompt.replace("{question}", q) for q in samples["question"].to_pylist()]
     prompts = pa.table(
         {
             "key": samples["sample_id"],
             "system": pa.nulls(len(samples), pa.string()),
-            "text": pa.array(texts, pa.string()),
+            "text": fill_template(evaluation.prompt, samples["question"].combine_chunks()),
             "image": samples["image"],
         }
     ).cast(PROMPTS)
@@ -283,42 +264,3 @@ def compare(name: str, evaluation: Evaluation, tables: dict[Stage, pa.Table]) ->
         unjudged={stage: rows["score"].null_count for stage, rows in tables.items()},
         compared=tuple(compared),
     )
-
-
-@contextmanager
-def contenders_of(
-    run: Run, policy: str, start: str | None = None
-) -> Iterator[tuple[str, list[Contender], pa.Table | None]]:
-    """Find a policy: its name, whom to evaluate, and what it was trained on where that is known.
-
-    ``policy`` is the name of one in the run, which is compared with its start; or a source (hub id,
-    directory, builtin:<name>), which stands alone.
-
-    Raises:
-        UsageError: no such policy, or its start policy cannot be found.
-    """
-    lineage = read_lineage(run.storage, policy)
-    if lineage is None:
-        if not _is_source(policy):
-            there = ", ".join(policy_names(run.storage)) or "none yet"
-            raise UsageError(
-                f"no policy named '{policy}' in run {run.storage.url} (there: {there}): "
-                f"`qibox train {run.storage.url} --name {policy}` makes one"
-            )
-        yield as_name(policy), [contender("trained", policy)], None
-        return
-    with model_directory(run.storage, policy) as folder:
-        before = contender("start", *start_source(lineage, start))
-        after = contender("trained", str(folder))
-        yield policy, [before, after], trained_on(run.storage, lineage)
-
-
-def _is_source(policy: str) -> bool:
-    return ":" in policy or "/" in policy or Path(policy).is_dir()
-
-
-def contender(stage: Stage, source: str, revision: str | None = None) -> Contender:
-    """Resolve a policy by its source: hub id, directory or builtin:<name>."""
-    # In this process: one policy is loaded, used and dropped, so a process of its own buys nothing.
-    spec = ModelSpec(source=source, revision=revision, settings={"isolate": False})
-    return Contender(stage=stage, spec=resolve_model(spec))

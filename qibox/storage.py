@@ -42,14 +42,16 @@ class Storage:
         return bool(self.fs.exists(self.path(name)))
 
     def files(self, folder: str) -> list[str]:
-        """Names of the files under a folder, at any depth, sorted; dot files are left out."""
+        """Names of the files under a folder, at any depth, sorted; dot names are left out."""
         base = self.path(folder)
         self.fs.invalidate_cache()  # other processes write too
         if not self.fs.exists(base):
             return []
         prefix = self.root.rstrip("/") + "/"
         names = (str(found).removeprefix(prefix) for found in self.fs.find(base))
-        return sorted(n for n in names if not PurePosixPath(n).name.startswith("."))
+        return sorted(
+            n for n in names if not any(p.startswith(".") for p in PurePosixPath(n).parts)
+        )
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:

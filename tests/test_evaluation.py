@@ -8,15 +8,10 @@ import pyarrow as pa
 import pytest
 
 from qibox import evaluation
+from qibox.contenders import Contender, contenders_of
 from qibox.engines.base import Sampling
 from qibox.errors import UsageError
-from qibox.evaluation import (
-    Contender,
-    answer_and_judge,
-    contenders_of,
-    evaluate,
-    evaluation_of,
-)
+from qibox.evaluation import answer_and_judge, evaluate, evaluation_of
 from qibox.judges.load import load_judge
 from qibox.manifests import JudgeManifest, ModelSpec, PanelManifest, PoolManifest, load_manifest
 from qibox.mini.pool import iter_samples

@@ -6,6 +6,14 @@
 
 from qibox.selection.choose import Choice, choose
 from qibox.selection.request import Request, at_random, by_box
-from qibox.selection.write import write_selection
+from qibox.selection.write import write_selection, written_already
 
-__all__ = ["Choice", "Request", "at_random", "by_box", "choose", "write_selection"]
+__all__ = [
+    "Choice",
+    "Request",
+    "at_random",
+    "by_box",
+    "choose",
+    "write_selection",
+    "written_already",
+]

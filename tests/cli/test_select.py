@@ -132,3 +132,19 @@ def test_another_pool_needs_a_box_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(QiboxError, match="no box is given: name one with --box"):
         raise done.exception or AssertionError
     assert select(run.storage.url, "--box", "mini").exit_code == 0
+
+
+def test_a_dry_run_says_what_the_real_one_would(run: Run) -> None:
+    fresh = select("--dry-run")
+    assert fresh.stdout.endswith(f"would write {run.storage.url}/selections/default\n")
+    assert select().exit_code == 0
+    assert "is there already: " in select("--dry-run").stdout
+    other = select("--u-min", 3, "--dry-run")
+    assert isinstance(other.exception, QiboxError)
+    assert "another --name, or --overwrite" in str(other.exception)
+    assert "would write" in select("--u-min", 3, "--overwrite", "--dry-run").stdout
+
+
+def test_a_large_selection_tells_how_far_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qibox.selection.shard.ROWS_PER_FILE", 2)
+    assert "writing 4/4" in select().stderr

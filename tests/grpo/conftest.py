@@ -69,6 +69,7 @@ def run(tmp_path: Path) -> Run:
     made = Run.create(Storage(tmp_path / "run"), manifest)
     name = "selections/default/data/train-00000-of-00001.parquet"
     made.storage.write_table(name, selection_table(8))
+    made.storage.write_text("selections/default/selection.yaml", "name: default\n")
     return made
 
 

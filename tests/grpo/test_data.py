@@ -21,6 +21,14 @@ def test_a_missing_selection_names_the_command_that_makes_one(run: Run) -> None:
         read_selection(run.storage, "other")
 
 
+def test_a_selection_that_is_not_whole_is_not_there(run: Run) -> None:
+    shard = "data/train-00000-of-00001.parquet"
+    run.storage.write_table(f"selections/half/{shard}", selection_table(1))
+    run.storage.write_text("selections/.killed.1f/selection.yaml", "name: killed\n")
+    with pytest.raises(UsageError, match=r"named 'half' .*selections there: default\)"):
+        read_selection(run.storage, "half")
+
+
 def test_a_selection_is_all_its_shards_in_order(run: Run) -> None:
     before = selection_digest(run.storage, "default")
     more = selection_table(10).slice(8)

@@ -3,7 +3,8 @@
 import pyarrow as pa
 import pytest
 
-from qibox.evaluation import contenders_of, evaluate, evaluation_of
+from qibox.contenders import contenders_of
+from qibox.evaluation import evaluate, evaluation_of
 from qibox.grpo.plan import make_plan, training_judge
 from qibox.grpo.train import train
 from qibox.manifests import PoolManifest, RecipeManifest, load_manifest
