@@ -1,12 +1,13 @@
 """A whole scoring, by real models, of a pool with a thousand damaged or hostile rows."""
 
-import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from qibox.errors import TooManyRejectsError
@@ -34,17 +35,14 @@ def write_manifests(folder: Path, pools: dict[str, Hostile]) -> None:
         (folder / f"{name}.yaml").write_text(text)
 
 
-def memory(session: int) -> int:
-    """Bytes of memory held by all processes of a session."""
+def memory(pid: int) -> int:
+    """Bytes of memory held by a process and all that it started; shared pages count each time."""
     total = 0
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                if os.getsid(int(process.name)) == session:
-                    pages = int((process / "statm").read_text().split()[1])
-                    total += pages * os.sysconf("SC_PAGE_SIZE")
-            except OSError:  # it ended meanwhile
-                continue
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
     return total
 
 
@@ -54,9 +52,7 @@ def score(folder: Path, *options: str) -> tuple[int, str, int]:
     said = folder / "said.txt"
     with said.open("w") as file:
         command = [str(QIBOX), "score", *manifests, "--out", "run", *options]
-        process = subprocess.Popen(
-            command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
+        process = subprocess.Popen(command, cwd=folder, stdout=file, stderr=subprocess.STDOUT)
         peak = 0
         while process.poll() is None:
             peak = max(peak, memory(process.pid))

@@ -1,0 +1,71 @@
+"""A person's own file, without a manifest: `--pool questions.csv --images pictures/`."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+from qibox.mini.pool import iter_samples
+from qibox.run import Run
+from tests.pool.making import rows_of
+
+QIBOX = Path(sys.executable).parent / "qibox"
+PICTURES = 500
+
+# The picture and the question of a broken row, and how its reason begins.
+BROKEN = [
+    ("none-such.png", "what is it ?", "no image 'none-such.png'"),
+    ("../questions.csv", "what is it ?", "image path '../questions.csv'"),
+    ("notes.txt", "what is it ?", "not an image"),
+    ("00000.png", "", "question is empty"),
+    ("", "what is it ?", "image is missing"),
+]
+
+
+def write_pool(folder: Path) -> dict[int, str]:
+    """Write questions.csv and pictures/; gives back the reasons of the broken rows by number."""
+    (folder / "pictures").mkdir()
+    (folder / "pictures/notes.txt").write_text("no picture")
+    reasons = {}
+    with (folder / "questions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "question"])
+        number = 0
+        for at, sample in enumerate(iter_samples("train", PICTURES)):
+            name = f"{at:05d}.png"
+            (folder / "pictures" / name).write_bytes(sample["image"]["bytes"])
+            writer.writerow([name, sample["question"]])
+            number += 1
+            if at % 25 == 24:
+                image, question, reason = BROKEN[at // 25 % len(BROKEN)]
+                writer.writerow([image, question])
+                reasons[number] = reason
+                number += 1
+    return reasons
+
+
+def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_path: Path) -> None:
+    reasons = write_pool(tmp_path)
+    assert len(reasons) == 20
+    options = ("--judge", "hash", "--samples-per-model", "1", "--out", "run")
+    own = ("--pool", "questions.csv", "--images", "pictures", "--max-reject-rate", "0.05")
+    done = subprocess.run(
+        [str(QIBOX), "score", *own, *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "question from 'question'" in done.stderr
+    assert "image from 'image'" in done.stderr
+    assert "520 rows in = 500 scored + 20 not scored" in done.stdout
+    run = Run.open(tmp_path / "run")
+    rejects = {row["row"]: row["reason"] for row in rows_of(run, "rejects")}
+    assert rejects.keys() == reasons.keys()
+    assert [n for n, reason in reasons.items() if not rejects[n].startswith(reason)] == []
+    scores = rows_of(run, "scores")
+    assert len(scores) == PICTURES
+    assert all(row["quality"] is not None and row["n_models"] == 7 for row in scores)
+    status = subprocess.run([str(QIBOX), "status", "run"], cwd=tmp_path, capture_output=True)
+    assert b"no image 'none-such.png'" in status.stdout
