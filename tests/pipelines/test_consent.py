@@ -1,32 +1,12 @@
-from typing import Any
-
 import pytest
 
 from qibox.engines.settings import KINDS
 from qibox.errors import UsageError
-from qibox.manifests import PanelManifest, PoolManifest
 from qibox.pipelines.consent import Difference, check_consent, compare
 from qibox.run import RunManifest
 from qibox.units import OPERATIONS, PLACEMENT
+from tests.pipelines.making import POOL, manifest, panel
 from tests.recordings import HASH
-
-POOL = PoolManifest(name="mini", about="", format="mini")
-
-
-def panel(**changes: Any) -> PanelManifest:
-    fields = {
-        "name": "p",
-        "about": "",
-        "models": {"a": {"source": "x"}, "b": {"source": "y"}, "c": {"source": "z"}},
-        "sampling": {"samples": 5},
-        "min_models": 3,
-        "min_responses": 3,
-    }
-    return PanelManifest.model_validate({**fields, **changes})
-
-
-def manifest(pool: PoolManifest = POOL, judges: Any = (HASH,), **changes: Any) -> RunManifest:
-    return RunManifest(pool=pool, panel=panel(**changes), judges=judges)
 
 
 def test_the_same_manifest_does_not_differ() -> None:

@@ -1,10 +1,9 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from qibox.errors import UsageError
-from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest
+from qibox.manifests import JudgeManifest, PoolManifest
 from qibox.pipelines.resolve import (
     choose_engine,
     choose_models,
@@ -13,26 +12,8 @@ from qibox.pipelines.resolve import (
     replay_responses,
     resolve_run,
 )
-from qibox.run import RunManifest
+from tests.pipelines.making import POOL, manifest, panel
 from tests.recordings import HASH, record, recorded
-
-POOL = PoolManifest(name="mini", about="", format="mini")
-
-
-def panel(**changes: Any) -> PanelManifest:
-    fields = {
-        "name": "p",
-        "about": "",
-        "models": {"a": {"source": "x"}, "b": {"source": "y"}, "c": {"source": "z"}},
-        "sampling": {"samples": 5},
-        "min_models": 3,
-        "min_responses": 3,
-    }
-    return PanelManifest.model_validate({**fields, **changes})
-
-
-def manifest(pool: PoolManifest = POOL, judges: Any = (HASH,), **changes: Any) -> RunManifest:
-    return RunManifest(pool=pool, panel=panel(**changes), judges=judges)
 
 
 def test_a_part_of_a_panel_lowers_what_a_sample_needs() -> None:
