@@ -36,7 +36,9 @@ PROMPT, MORE = "qibox> ", "   ... "
     help="Rows that a table or markdown shows; csv and json have all.",
 )
 def command(arguments: tuple[str, ...], form: str, max_rows: int) -> None:
-    """Ask RUN in SQL: views pool, responses, judgments, scores, selections, rejects and rollouts.
+    """Ask RUN in SQL.
+
+    Views: pool, responses, judgments, scores, selections, rejects, rollouts and evaluations.
 
     Read-only. Without QUERY it is read from standard input, or line by line on a terminal (end a
     query with ;). A single argument with a space in it is a QUERY on the default run.
@@ -51,6 +53,8 @@ def command(arguments: tuple[str, ...], form: str, max_rows: int) -> None:
       qibox sql "select model, avg(score), stddev_pop(score) from judgments
                  where sample_id = 'mini-000007' group by model order by 2"
       qibox sql "select reason, count(*) from rejects group by all" --format csv
+      # which held-out answers did training make unsafe?
+      qibox sql "select sample_id, text from evaluations where stage = 'trained' and not safe"
     """
     import qibox
 

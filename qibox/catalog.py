@@ -1,5 +1,5 @@
 """SQL over a run's tables, read-only: pool, responses, judgments, scores, selections, rejects,
-rollouts.
+rollouts, evaluations.
 
 Each view is a pyarrow dataset over the run's Parquet files, on any storage; a table that is not
 there yet is an empty view with the right columns. The database itself may touch no file at all.
@@ -20,9 +20,27 @@ from qibox.errors import UsageError
 from qibox.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run import Run
 from qibox.storage import Storage
-from qibox.tables import JUDGMENTS, POOL, REJECTS, RESPONSES, ROLLOUTS, SCORES, SELECTION
+from qibox.tables import (
+    EVALUATIONS,
+    JUDGMENTS,
+    POOL,
+    REJECTS,
+    RESPONSES,
+    ROLLOUTS,
+    SCORES,
+    SELECTION,
+)
 
-VIEWS = ("pool", "responses", "judgments", "scores", "selections", "rejects", "rollouts")
+VIEWS = (
+    "pool",
+    "responses",
+    "judgments",
+    "scores",
+    "selections",
+    "rejects",
+    "rollouts",
+    "evaluations",
+)
 
 LINEAGE = "selection.yaml"  # of a selection, written last
 SELECTIONS = pa.schema([("selection", pa.string()), *SELECTION])
@@ -68,7 +86,7 @@ def connect(run: Run, views: Collection[str] = VIEWS) -> duckdb.DuckDBPyConnecti
 
     The files are listed once: connect again to see what was written since. ``rejects`` has the
     columns stage, sample_id, source, row, model, k, judge and reason; ``selections`` and
-    ``rollouts`` name the selection or policy of each row in their first column.
+    ``rollouts`` and ``evaluations`` name the selection or policy of each row in their first column.
     """
     connection = duckdb.connect(":memory:")
     storage = run.storage
@@ -168,7 +186,8 @@ def _tables(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
     )
     yield "scores", SCORES, present("scores", ((scores_path(i), None) for i in shards))
     yield "selections", SELECTIONS, _selections(storage)
-    yield "rollouts", POLICY_ROLLOUTS, _rollouts(storage)
+    yield "rollouts", POLICY_ROLLOUTS, _of_policies(storage, "rollouts")
+    yield "evaluations", EVALUATIONS, _of_policies(storage, "eval")
 
 
 def _selections(storage: Storage) -> Iterator[Part]:
@@ -177,11 +196,11 @@ def _selections(storage: Storage) -> Iterator[Part]:
             yield file, ds.field("selection") == name
 
 
-def _rollouts(storage: Storage) -> Iterator[Part]:
-    """Rollouts of every policy, also of one whose training goes on."""
+def _of_policies(storage: Storage, folder: str) -> Iterator[Part]:
+    """Tables of every policy in a folder of its own, also of one whose training goes on."""
     for file in storage.files("policies"):
         _, name, *rest = file.split("/")
-        if not name.startswith(".") and rest[:1] == ["rollouts"] and file.endswith(".parquet"):
+        if rest[:1] == [folder] and file.endswith(".parquet"):
             yield file, ds.field("policy") == name
 
 

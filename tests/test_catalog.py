@@ -10,7 +10,7 @@ from qibox.errors import UsageError
 from qibox.run import Run
 from qibox.selection import by_box, choose, write_selection
 from qibox.selection.request import OPEN_BOX
-from qibox.tables import JUDGMENTS, POOL, RESPONSES, ROLLOUTS, SCORES, SELECTION
+from qibox.tables import EVALUATIONS, JUDGMENTS, POOL, RESPONSES, ROLLOUTS, SCORES, SELECTION
 from tests.runs import manifest, sample, write_run
 
 
@@ -45,6 +45,7 @@ def test_every_table_is_a_view_with_its_rows(sql: duckdb.DuckDBPyConnection) -> 
         "selections": 0,
         "rejects": 10,
         "rollouts": 0,
+        "evaluations": 0,
     }
 
 
@@ -62,6 +63,7 @@ def test_absent_tables_are_empty_views_with_the_right_columns(tmp_path: Path) ->
         "scores": SCORES.names,
         "selections": ["selection", *SELECTION.names],
         "rollouts": ["policy", *ROLLOUTS.names],
+        "evaluations": EVALUATIONS.names,
         "rejects": ["stage", "sample_id", "source", "row", "model", "k", "judge", "reason"],
     }
     bare.storage.remove("pool")
@@ -97,6 +99,15 @@ def test_selections_and_rollouts_name_theirs(run: Run) -> None:
         assert names == [("one", 3), ("two", 3)]
         assert rows(sql, "select policy, step, sample_id from rollouts") == [("mine", 1, "a")]
     assert POLICY_ROLLOUTS.names[0] == "policy"
+
+
+def test_evaluations_are_seen_with_their_policy_and_stage(run: Run) -> None:
+    row = {"policy": "mine", "stage": "trained", "pool": "held", "sample_id": "x", "score": 2.5}
+    table = pa.Table.from_pylist([row], schema=EVALUATIONS)
+    run.storage.write_table("policies/mine/eval/held-trained.parquet", table)
+    with connect(run) as sql:
+        found = rows(sql, "select policy, stage, pool, sample_id, score from evaluations")
+    assert found == [tuple(row.values())]
 
 
 def test_what_the_manifest_does_not_account_for_is_not_shown(run: Run) -> None:
