@@ -88,6 +88,7 @@ def command(
     \b
     Example: qibox score --limit 100 --samples-per-model 3 --out runs/small
     """
+    from qibox.cli import console
     from qibox.cli.account import print_plan, print_summary
     from qibox.cli.watching import ConsoleWatcher
     from qibox.pipelines.score import Settings, check_rejects, dry_plan, score_run
@@ -102,6 +103,8 @@ def command(
         plan, samples = dry_plan(storage, manifest, settings)
         print_plan(plan, samples, out)
         return
+    for caution in [] if quiet else cautions(manifest):
+        console.err.print(f"Note: {caution}", highlight=False, markup=False, soft_wrap=True)
     summary = score_run(out, manifest, ConsoleWatcher(quiet=quiet), settings)
     if not quiet:
         print_summary(summary, out)
@@ -119,6 +122,22 @@ def run_manifest(options: dict[str, Any], earlier: "RunManifest | None" = None) 
     pool = chosen_pool(options)
     judges = chosen_judges(options, pool)
     return resolve_run(pool, chosen_panel(options), judges, options["limit"], earlier)
+
+
+def cautions(manifest: "RunManifest") -> list[str]:
+    """What would make a run's scores mean less than they seem to."""
+    found = []
+    builtin = [n for n, m in manifest.panel.models.items() if m.source.startswith("builtin:")]
+    if builtin and manifest.pool.format != "mini":
+        found.append(
+            f"{len(builtin)} models of panel {manifest.panel.name} know the miniature world alone, "
+            f"not pool {manifest.pool.name}: --panel names another, such as seven"
+        )
+    if manifest.judges[0].kind == "hash":
+        found.append(
+            f"judge {manifest.judges[0].name} draws its verdicts: these scores mean nothing"
+        )
+    return found
 
 
 def chosen_judges(options: dict[str, Any], pool: "PoolManifest") -> "list[JudgeManifest]":

@@ -59,6 +59,8 @@ def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_pa
     assert done.returncode == 0, done.stderr
     assert "question from 'question'" in done.stderr
     assert "image from 'image'" in done.stderr
+    assert "7 models of panel mini know the miniature world alone" in done.stderr
+    assert "judge hash draws its verdicts: these scores mean nothing" in done.stderr
     assert "520 rows in = 500 scored + 20 not scored" in done.stdout
     run = Run.open(tmp_path / "run")
     rejects = {row["row"]: row["reason"] for row in rows_of(run, "rejects")}
