@@ -2,7 +2,7 @@
 
 Reads nothing but this package. Writes one directory a model under DIR, in the usual Hugging Face
 format with weights in float16. One trunk learns the ideal answers; each model is the trunk, tuned
-to its persona (:mod:`qibox.mini.train.personas`). About ten minutes on two cores, the same weights
+to its persona (:mod:`qibox.mini.train.personas`). About six minutes on two cores, the same weights
 for the same seed on the same machine and versions. Set OMP_WAIT_POLICY=PASSIVE on a busy machine.
 """
 
