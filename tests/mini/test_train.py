@@ -1,5 +1,9 @@
 """The shipped models come from this code: a few of its steps teach a model from nothing."""
 
+import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +55,16 @@ def test_what_is_trained_can_be_shipped(
     ours = trained[0].model.get_input_embeddings().weight
     theirs = loaded.get_input_embeddings().weight
     assert torch.allclose(ours, theirs, atol=1e-2)
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    def start(name: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "qibox.mini.train", "--out", str(tmp_path / name)]
+        command += ["--models", "strong", "--steps", "4", "--tune-steps", "2"]
+        return subprocess.Popen(command, env=os.environ | {"PYTHONHASHSEED": "random"})
+
+    running = [start("first"), start("second")]
+    assert [process.wait(timeout=300) for process in running] == [0, 0]
+    weights = [tmp_path / name / "strong" / "model.safetensors" for name in ("first", "second")]
+    first, second = (hashlib.sha256(path.read_bytes()).hexdigest() for path in weights)
+    assert first == second

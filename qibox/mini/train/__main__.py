@@ -3,7 +3,7 @@
 Reads nothing but this package. Writes one directory a model under DIR, in the usual Hugging Face
 format with weights in float16. One trunk learns the ideal answers; each model is the trunk, tuned
 to its persona (:mod:`qibox.mini.train.personas`). About six minutes on two cores, the same weights
-for the same seed on the same machine and versions. Set OMP_WAIT_POLICY=PASSIVE on a busy machine.
+for the same seed, versions and number of threads. Set OMP_WAIT_POLICY=PASSIVE on a busy machine.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from qibox.torchvision_ops import declare_missing_operators
 
 declare_missing_operators()
 
+import torch  # noqa: E402
 from transformers import Qwen2_5_VLProcessor  # noqa: E402
 
 from qibox.mini.train.architecture import build_model  # noqa: E402
@@ -83,6 +84,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("qibox").setLevel(logging.INFO)
+    # the gradient of picking cells adds in the order threads arrive, unless told not to
+    torch.use_deterministic_algorithms(True)
     processor = build_processor()
     start = trunk(processor, options.steps, options.seed)
     for name in options.models:
