@@ -12,15 +12,16 @@ from qibox.cli import console
 if TYPE_CHECKING:
     from qibox.pipelines.plan import Plan
     from qibox.pipelines.summary import Summary
+    from qibox.run import PoolIndex
     from qibox.storage import Storage
 
 REASONS = 12  # kinds of reasons shown
 RECENT_S = 30.0  # a worker that told something since is at work
 
 
-def print_plan(plan: "Plan", samples: int, out: str) -> None:
+def print_plan(plan: "Plan", index: "PoolIndex", out: str) -> None:
     """The waves that would be done: units, and the calls they cost."""
-    table = Table(title=f"to do in {out}: {samples:,} samples", title_justify="left")
+    table = Table(title=f"to do in {out}: {index.samples:,} samples", title_justify="left")
     table.add_column("wave")
     for name in ("units", "done", "to do", "calls"):
         table.add_column(name, justify="right")
@@ -33,6 +34,11 @@ def print_plan(plan: "Plan", samples: int, out: str) -> None:
     console.out.print(
         "A judge's calls are an upper bound: equal texts on one sample are judged once."
     )
+    if index.rejected:
+        console.out.print(
+            f"{index.rejected:,} of {index.read:,} rows of the pool would be refused; a run keeps "
+            "the reason of each."
+        )
     if plan.outdated:
         console.out.print(f"{len(plan.outdated)} files of another manifest would be set aside.")
 

@@ -100,8 +100,7 @@ def command(
     manifest = run_manifest(options, Run.open(out).manifest if goes_on else None)
     settings = Settings(beam_options, rescore, max_reject_rate, trust_remote_code)
     if dry_run:
-        plan, samples = dry_plan(storage, manifest, settings)
-        print_plan(plan, samples, out)
+        print_plan(*dry_plan(storage, manifest, settings), out)
         return
     for caution in [] if quiet else cautions(manifest):
         console.err.print(f"Note: {caution}", highlight=False, markup=False, soft_wrap=True)
@@ -129,8 +128,10 @@ def cautions(manifest: "RunManifest") -> list[str]:
     found = []
     builtin = [n for n, m in manifest.panel.models.items() if m.source.startswith("builtin:")]
     if builtin and manifest.pool.format != "mini":
+        models = "1 model" if len(builtin) == 1 else f"{len(builtin)} models"
+        verb = "knows" if len(builtin) == 1 else "know"
         found.append(
-            f"{len(builtin)} models of panel {manifest.panel.name} know the miniature world alone, "
+            f"{models} of panel {manifest.panel.name} {verb} the miniature world alone, "
             f"not pool {manifest.pool.name}: --panel names another, such as seven"
         )
     if manifest.judges[0].kind == "hash":

@@ -20,7 +20,7 @@ from qibox.pipelines.memory import share_arenas
 from qibox.pipelines.plan import OUTDATED, STAGE_FOLDERS, Plan, Wave, make_plan, set_aside
 from qibox.pipelines.progress import clear_progress, read_progress
 from qibox.pipelines.resolve import located
-from qibox.pipelines.summary import Summary, summarise
+from qibox.pipelines.summary import Summary, pool_count, summarise
 from qibox.run import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
 from qibox.storage import Storage
 
@@ -131,11 +131,18 @@ def read_pool(run: Run, watcher: Watcher) -> PoolIndex:
         with watcher.reading() as advance:
             index = ingest(run, advance)
     if not index.samples:
-        raise UsageError(
-            f"the pool has no sample: of {index.read} rows read {index.rejected} were refused; "
-            f"`qibox status {run.storage.url}` shows why"
-        )
+        raise UsageError(_no_sample(run, index))
     return index
+
+
+def _no_sample(run: Run, index: PoolIndex) -> str:
+    if not index.read:
+        return f"the pool {run.manifest.pool.name} has no rows"
+    reason, count = next(iter(pool_count(run.storage, index).reasons.items()))
+    return (
+        f"the pool has no sample: {index.rejected} of {index.read} rows were refused, {count} of "
+        f"them because: {reason}. `qibox status {run.storage.url}` shows the others"
+    )
 
 
 def check_rejects(summary: Summary, allowed: float) -> None:
@@ -182,8 +189,8 @@ def _sweep(storage: Storage, beam_options: Sequence[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def dry_plan(storage: Storage, manifest: RunManifest, settings: Settings) -> tuple[Plan, int]:
-    """What :func:`score_run` would do, and how many samples the pool has; nothing is written.
+def dry_plan(storage: Storage, manifest: RunManifest, settings: Settings) -> tuple[Plan, PoolIndex]:
+    """What :func:`score_run` would do, and what the pool holds; nothing is written.
 
     A pool that was not read yet is read and checked, but not kept.
     """
@@ -197,7 +204,7 @@ def dry_plan(storage: Storage, manifest: RunManifest, settings: Settings) -> tup
         index = None if settings.rescore == "pool" else old.pool_index()
     if index is None:
         index = ingest(Run(Unwritten(storage.url), manifest))
-    return make_plan(run, index), index.samples
+    return make_plan(run, index), index
 
 
 class Unwritten(Storage):

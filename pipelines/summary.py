@@ -74,7 +74,7 @@ class Summary:
 
 def summarise(storage: Storage, index: PoolIndex, plan: Plan) -> Summary:
     """Count a run's rows; in = scored + not scored holds by construction and is asserted."""
-    stages = [_pool_count(storage, index)]
+    stages = [pool_count(storage, index)]
     for stage in STAGES:
         waves = [wave for wave in plan.waves if wave.stage == stage]
         stages.append(_stage_count(storage, stage, waves, plan.footers))
@@ -83,7 +83,8 @@ def summarise(storage: Storage, index: PoolIndex, plan: Plan) -> Summary:
     return summary
 
 
-def _pool_count(storage: Storage, index: PoolIndex) -> StageCount:
+def pool_count(storage: Storage, index: PoolIndex) -> StageCount:
+    """Count the rows that were read, and those refused by reason, the commonest first."""
     reasons = _count_reasons(storage, storage.files("rejects")) if index.rejected else {}
     return StageCount("pool", index.read, index.samples, index.rejected, 0, reasons)
 

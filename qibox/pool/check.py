@@ -14,7 +14,7 @@ from qibox.pool.duplicates import content_hashes, hexadecimal, text_hashes
 from qibox.pool.headers import image_faults
 from qibox.pool.images import ImageError
 from qibox.pool.meta import constant, json_objects, json_values
-from qibox.pool.pictures import MAX_BYTES, Pictures
+from qibox.pool.pictures import MAX_BYTES, Pictures, is_embedded, unpacked
 from qibox.pool.rows import (
     BATCH_BYTES,
     Checked,
@@ -161,7 +161,10 @@ def _read_images(image: pa.Array, pictures: Pictures) -> tuple[pa.Array, pa.Arra
             content = embedded[row].as_py()
         elif path is not None:
             try:
-                content = pictures.read(path)
+                if is_embedded(path):
+                    content, paths[row] = unpacked(path), None
+                else:
+                    content = pictures.read(path)
             except ImageError as error:
                 fault = str(error)
         data.append(content)

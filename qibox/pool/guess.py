@@ -6,6 +6,7 @@ can say it aloud; whatever is named by the caller is not guessed.
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 
 import fsspec
@@ -104,11 +105,15 @@ def _columns(path: str, form: PoolFormat) -> list[str]:
     if form == "datasets":
         return _dataset_columns(path)
     reader = {"jsonl": read_jsonl, "csv": read_csv, "json": read_json_list}[form]
-    names: dict[str, None] = {}
-    for count, record in enumerate(reader(path, _name(path))):
-        names |= dict.fromkeys(record.fields)
-        if count >= FIRST_RECORDS:
-            break
+    records = list(islice(reader(path, _name(path)), FIRST_RECORDS))
+    if not records:
+        raise UsageError(f"{path} has no rows: each row is a sample, with a question and an image")
+    names = dict.fromkeys(name for record in records for name in record.fields)
+    if not names and records[0].fault is not None:
+        raise UsageError(
+            f"none of the first {len(records)} rows of {path} can be read, the first one because: "
+            f"{records[0].fault}"
+        )
     return list(names)
 
 

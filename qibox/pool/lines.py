@@ -6,8 +6,11 @@ Reads a local file or any URL that fsspec knows, streamed (but a JSON list, whol
 import csv
 import io
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, BinaryIO, cast
 
 import fsspec
@@ -105,19 +108,33 @@ def read_json_list(path: str, pool: str) -> Iterator[Record]:
 
 
 def read_csv(path: str, pool: str) -> Iterator[Record]:
-    """Yield one record a row, by the names in the header; tabs separate in a .tsv."""
+    """Yield one record a row, by the names in the header, which tells comma, semicolon or tab.
+
+    Raises:
+        UsageError: no such file, an empty one, or a header that uses a name twice.
+    """
     csv.field_size_limit(MAX_LINE)
     with opened(path, pool) as file:
         text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
-        reader = csv.reader(text, delimiter="\t" if path.lower().endswith(".tsv") else ",")
+        head = text.readline(MAX_LINE)
+        reader = csv.reader(chain([head], text), delimiter=_delimiter(head))
         header = next(reader, None)
         if not header:
             raise UsageError(f"pool {pool}: {path} is empty: its first row must name the columns")
+        twice = [name for name, count in Counter(header).items() if count > 1 and name]
+        if twice:
+            raise UsageError(f"pool {pool}: {path} has two columns '{twice[0]}': rename one")
         number = 0
         while (cells := _next_row(reader)) is not None:
             if cells:
                 yield _row(number, header, cells)
                 number += 1
+
+
+def _delimiter(head: str) -> str:
+    """The comma, semicolon or tab that the header has most of; a comma where it has none."""
+    unquoted = re.sub(r'"[^"]*"', "", head)
+    return max(",;\t", key=unquoted.count)
 
 
 def _next_row(reader: Iterator[list[str]]) -> list[str] | csv.Error | None:

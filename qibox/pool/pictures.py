@@ -5,6 +5,7 @@ large to be a picture, is refused before it is read. Each refusal is an :class:`
 stand as a row's reason.
 """
 
+import base64
 import os
 import stat
 import zipfile
@@ -19,6 +20,7 @@ from qibox.errors import UsageError
 from qibox.pool.images import ImageError
 
 MAX_BYTES = 64 << 20  # of one image file; our choice: published pools stay below 10 MB
+MAX_SHOWN = 100  # characters of a path in a reason
 
 
 class Pictures(Protocol):
@@ -54,15 +56,42 @@ def checked_path(path: str) -> PurePosixPath:
     Raises:
         ImageError: the path is empty, absolute, or climbs out of the root.
     """
-    shown = path if len(path) <= 100 else path[:100] + "…"
+    shown = shortened(path)
     parts = path.replace("\\", "/")
     if not path.strip() or "\0" in path:
         raise ImageError(f"image path {shown!r} is not a path")
+    if parts.startswith(("http://", "https://")):
+        raise ImageError(f"image '{shown}' is a web address: download it and name the file")
     if parts.startswith("/") or parts[1:2] == ":" or "://" in parts:
         raise ImageError(f"image path '{shown}' is absolute: it must be relative to the images")
     if ".." in parts.split("/"):
         raise ImageError(f"image path '{shown}' leaves the pool's folder of images")
     return PurePosixPath(parts)
+
+
+def is_embedded(path: str) -> bool:
+    """Whether the picture itself stands where its path should: a data URL, as chat APIs use."""
+    return path[:11].lower() == "data:image/"
+
+
+def unpacked(url: str) -> bytes:
+    """The bytes of a data URL in base64.
+
+    Raises:
+        ImageError: it is not in base64.
+    """
+    head, comma, body = url.partition(",")
+    if not comma or not head.lower().endswith(";base64"):
+        raise ImageError(f"image '{shortened(url)}' is a data URL, but not in base64")
+    try:
+        return base64.b64decode(body, validate=True)
+    except ValueError as error:
+        raise ImageError(f"image '{shortened(url)}' is not base64: {error}") from error
+
+
+def shortened(path: str) -> str:
+    """The path as a reason shows it; what pools call a path can be a megabyte long."""
+    return path if len(path) <= MAX_SHOWN else path[:MAX_SHOWN] + "…"
 
 
 class FolderPictures:
@@ -79,7 +108,7 @@ class FolderPictures:
             real = self._real_file(relative)
             status = Path(real).stat()
             if not stat.S_ISREG(status.st_mode):  # a pipe would never end
-                raise ImageError(f"image '{relative}' is not a file")
+                raise ImageError(f"image '{shortened(str(relative))}' is not a file")
             _check_size(str(relative), status.st_size)
             return Path(real).read_bytes()
         except OSError as error:
@@ -96,7 +125,9 @@ class FolderPictures:
 
     def _inside(self, real: str, shown: object) -> str:
         if real != self._root and not real.startswith(self._root + os.sep):
-            raise ImageError(f"image path '{shown}' is a link out of the pool's folder of images")
+            raise ImageError(
+                f"image path '{shortened(str(shown))}' is a link out of the pool's folder of images"
+            )
         return real
 
 
@@ -138,7 +169,7 @@ class ZipPictures:
         relative = str(checked_path(path))
         name = next((n for n in (relative, self._prefix + relative) if n in self._names), None)
         if name is None:
-            raise ImageError(f"no image '{relative}' in the zip")
+            raise ImageError(f"no image '{shortened(relative)}' in the zip")
         info = self._zip.getinfo(name)
         _check_size(relative, info.file_size)
         try:
@@ -150,15 +181,20 @@ class ZipPictures:
             RuntimeError,
             NotImplementedError,
         ) as error:
-            raise ImageError(f"image '{relative}' cannot be unpacked: {error}") from error
+            raise ImageError(
+                f"image '{shortened(relative)}' cannot be unpacked: {error}"
+            ) from error
 
 
 def _check_size(shown: str, size: int) -> None:
     if size > MAX_BYTES:
-        raise ImageError(f"image '{shown}' has {size} bytes, more than the {MAX_BYTES} allowed")
+        raise ImageError(
+            f"image '{shortened(shown)}' has {size} bytes, more than the {MAX_BYTES} allowed"
+        )
 
 
-def _refusal(shown: str, error: OSError) -> str:
+def _refusal(path: str, error: OSError) -> str:
+    shown = shortened(path)
     if isinstance(error, FileNotFoundError):
         return f"no image '{shown}' under the pool's folder of images"
     return f"image '{shown}' cannot be read: {error.strerror or error}"

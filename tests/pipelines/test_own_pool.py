@@ -44,18 +44,34 @@ def write_pool(folder: Path) -> dict[int, str]:
     return reasons
 
 
+def score(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(QIBOX), "score", *options, "--judge", "hash", "--out", "run"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_a_dry_run_tells_of_rows_that_would_be_refused(tmp_path: Path) -> None:
+    write_pool(tmp_path)
+    done = score(tmp_path, "--pool", "questions.csv", "--images", "pictures", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "500 samples" in done.stdout
+    assert "20 of 520 rows of the pool would be refused" in done.stdout
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pool_without_a_sample_says_why(tmp_path: Path) -> None:
+    (tmp_path / "questions.csv").write_text(
+        "image,question\na.png,one ?\nb.png,\n,two ?\n,three ?\n"
+    )
+    done = score(tmp_path, "--pool", "questions.csv")
+    assert done.returncode == 2
+    assert "4 of 4 rows were refused, 2 of them because: image is missing." in done.stderr
+
+
 def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_path: Path) -> None:
     reasons = write_pool(tmp_path)
     assert len(reasons) == 20
-    options = ("--judge", "hash", "--samples-per-model", "1", "--out", "run")
     own = ("--pool", "questions.csv", "--images", "pictures", "--max-reject-rate", "0.05")
-    done = subprocess.run(
-        [str(QIBOX), "score", *own, *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = score(tmp_path, *own, "--samples-per-model", "1")
     assert done.returncode == 0, done.stderr
     assert "question from 'question'" in done.stderr
     assert "image from 'image'" in done.stderr

@@ -254,7 +254,9 @@ def test_rows_that_fail_are_counted_with_their_reason(tmp_path: Path) -> None:
 def test_a_pool_without_a_sample_is_one_sentence(tmp_path: Path) -> None:
     data = record(tmp_path / "data", 2)
     (data / "pool.jsonl").write_text('{"id": "a", "question": null}\n')
-    with pytest.raises(UsageError, match="no sample: of 1 rows read 1 were refused"):
+    with pytest.raises(
+        UsageError, match="1 of 1 rows were refused, 1 of them because: question is null"
+    ):
         score_run(tmp_path / "run", recorded(data), Silent())
 
 
@@ -282,8 +284,8 @@ def test_an_unknown_beam_option_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_counts_and_writes_nothing(data: Path, tmp_path: Path) -> None:
-    plan, samples = dry_plan(Storage(tmp_path / "run"), recorded(data), Settings())
-    assert samples == SAMPLES
+    plan, index = dry_plan(Storage(tmp_path / "run"), recorded(data), Settings())
+    assert (index.read, index.samples, index.rejected) == (SAMPLES, SAMPLES, 0)
     assert [(w.name, len(w.pending), w.pending_rows) for w in plan.waves] == [
         ("responses-ada", 3, 24),
         ("responses-bay", 3, 24),

@@ -1,5 +1,6 @@
 """Columns guessed by their usual names, or a sentence that names the option."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from qibox.errors import UsageError
 from qibox.pool.guess import pool_from_path, said_aloud
+from qibox.pool.lines import read_csv
 from tests.pool.making import images, picture, read
 
 
@@ -100,3 +102,50 @@ def test_every_kind_is_read_with_what_was_guessed(tmp_path: Path, kind: str) -> 
     _, samples, rejects = read(tmp_path, manifest)
     assert rejects == []
     assert [(s["question"], s["image"]["bytes"]) for s in samples] == [("q", picture(1))]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_header_tells_what_separates(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "mine.csv"
+    head = separator.join(("id", '"image, or; none"', "question", "image"))
+    row = separator.join(("1", "x", '"a, b; or c ?"', "p.png"))
+    path.write_text(f"{head}\n{row}\n")
+    columns = pool_from_path(str(path)).columns
+    assert (columns.question, columns.image, columns.sample_id) == ("question", "image", "id")
+    (record,) = read_csv(str(path), "mine")
+    assert record.fields["question"] == "a, b; or c ?"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image,question\n", "has no rows"),
+        ("image,question\np.png\n", "the first one because: row has 1 fields, the header 2"),
+        ("image,question,question\np.png,a,b\n", "has two columns 'question': rename one"),
+    ],
+)
+def test_a_csv_without_a_readable_row_says_so(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        pool_from_path(str(path))
+
+
+def test_pictures_inside_a_file_are_read_and_those_elsewhere_refused(tmp_path: Path) -> None:
+    data = picture()
+    inside = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    reasons: dict[str, str | None] = {
+        inside: None,
+        "data:image/png,%89PNG": "is a data URL, but not in base64",
+        "data:image/png;base64,a": "is not base64",
+        "https://example.org/p.png": "is a web address: download it and name the file",
+        "x" * 200: f"no image '{'x' * 100}…' under",
+    }
+    lines = [json.dumps({"question": f"what is {n} ?", "image": i}) for n, i in enumerate(reasons)]
+    (tmp_path / "mine.jsonl").write_text("\n".join(lines))
+    _, samples, rejects = read(tmp_path, pool_from_path(str(tmp_path / "mine.jsonl")))
+    assert [sample["image"] for sample in samples] == [{"bytes": data, "path": None}]
+    found = {row["row"]: row["reason"] for row in rejects}
+    for row, reason in enumerate(reasons.values()):
+        assert (reason is None) if row not in found else reason in found[row]
+        assert len(found.get(row, "")) < 200
