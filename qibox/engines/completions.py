@@ -27,9 +27,12 @@ def completed(text: str, finish_reason: str, tokens: int | None) -> Completion:
     """A completion that is there.
 
     White space around it is left out: decoders that see the prompt put a space before the first
-    word, others do not, and one answer must be one text whatever engine wrote it.
+    word, others do not, and one answer must be one text whatever engine wrote it. Half a
+    surrogate pair, which JSON can hold and UTF-8 cannot, becomes a question mark.
     """
-    return Completion(text.strip(), finish_reason, tokens)
+    return Completion(
+        text.strip().encode("utf-8", "replace").decode("utf-8"), finish_reason, tokens
+    )
 
 
 def failure(reason: str) -> Completion:

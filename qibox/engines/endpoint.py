@@ -14,6 +14,7 @@ from qibox.errors import QiboxError
 R = TypeVar("R")
 Request = dict[str, Any]
 
+MAX_MESSAGE = 200  # characters of what a server says
 FIRST_WAIT = 0.5  # seconds, doubled at each further attempt and jittered
 
 
@@ -32,8 +33,10 @@ class TriedError(Exception):
 class Sender:
     """Retries, deadlines and the count of what was spent."""
 
-    def __init__(self, settings: OpenAISettings, usage: Counter[str]) -> None:
+    def __init__(self, settings: OpenAISettings, usage: Counter[str], key: str | None) -> None:
+        """``key`` is left out of every message: some servers repeat it in their refusals."""
         self._settings = settings
+        self._key = key
         self._usage = usage
         self._unanswered = 0  # requests in a row that came to nothing
 
@@ -44,28 +47,43 @@ class Sender:
             TriedError: refused, or still failing at the last attempt or the deadline.
             QiboxError: the endpoint refuses the key or the model, or answers nothing any more.
         """
+        failures: list[Exception] = []
         try:
             async with asyncio.timeout(self._settings.deadline_s):
-                reply = await self._retried(attempt)
+                reply = await self._retried(attempt, failures)
         except Exception as error:
-            raise self._given_up(error) from error
+            # A deadline says nothing of what went wrong until then.
+            why = failures[-1] if failures and isinstance(error, TimeoutError) else error
+            raise self._given_up(why) from error
         self._unanswered = 0
         return reply
 
-    async def _retried(self, attempt: Callable[[], Awaitable[R]]) -> R:
+    async def _retried(self, attempt: Callable[[], Awaitable[R]], failures: list[Exception]) -> R:
         waits = tenacity.wait_random_exponential(FIRST_WAIT, self._settings.max_wait_s)
         async for trial in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_pass),
-            stop=tenacity.stop_after_attempt(self._settings.attempts),
+            stop=self._is_last,
             wait=lambda state: max(waits(state), self._asked_to_wait(state)),
             reraise=True,
         ):
             with trial:
                 self._usage["requests"] += 1
                 self._usage["retries"] += trial.retry_state.attempt_number > 1
-                async with asyncio.timeout(self._settings.request_timeout_s):
-                    return await attempt()
+                try:
+                    async with asyncio.timeout(self._settings.request_timeout_s):
+                        return await attempt()
+                except Exception as error:
+                    failures.append(error)
+                    raise
         raise AssertionError("the last attempt's error is raised")
+
+    def _is_last(self, state: tenacity.RetryCallState) -> bool:
+        """Whether attempts are used up; a busy server's "later" (429) counts only in time."""
+        import openai
+
+        error = state.outcome.exception() if state.outcome else None
+        busy = isinstance(error, openai.RateLimitError)
+        return not busy and state.attempt_number >= self._settings.attempts
 
     def _asked_to_wait(self, state: tenacity.RetryCallState) -> float:
         """Seconds that the server asked for by Retry-After, within our own limit."""
@@ -88,16 +106,21 @@ class Sender:
         if status == 404:
             return QiboxError(
                 f"endpoint {self._settings.base_url} does not serve this model (status 404: "
-                f"{_message(error)}): check base_url and the model's source"
+                f"{_message(error, self._key)}): check base_url and the model's source"
+            )
+        said = describe(error, self._key)
+        if is_refused_connection(error):
+            return QiboxError(
+                f"no server answers at {self._settings.base_url}: start it and run again"
             )
         if status is None or status >= 500 or status == 429:
             self._unanswered += 1
             if self._unanswered >= self._settings.give_up_after:
                 return QiboxError(
                     f"endpoint {self._settings.base_url} left {self._unanswered} requests in a row "
-                    f"without an answer ({describe(error)}): bring it back and run again"
+                    f"without an answer ({said}): bring it back and run again"
                 )
-        return TriedError(describe(error), status)
+        return TriedError(said, status)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -116,24 +139,35 @@ def may_pass(error: BaseException) -> bool:
     ).__module__.startswith("http")
 
 
-def describe(error: Exception) -> str:
+def is_refused_connection(error: BaseException) -> bool:
+    """Whether there was no server to send the request to, which no row is to blame for."""
+    return type(error.__cause__).__name__ == "ConnectError"
+
+
+def describe(error: Exception, key: str | None = None) -> str:
     """What came of a request, for a row's reason."""
     import openai
 
     if isinstance(error, openai.APITimeoutError | TimeoutError):
         return "endpoint did not answer in time"
     if isinstance(error, openai.APIStatusError):
-        return f"endpoint answered status {error.status_code}: {_message(error)}"
+        return f"endpoint answered status {error.status_code}: {_message(error, key)}"
     if isinstance(error, openai.APIConnectionError) or type(error).__module__.startswith("http"):
         return "connection to the endpoint failed"
     if isinstance(error, MalformedError):
         return f"endpoint's {error}"
     if isinstance(error, json.JSONDecodeError):
         return "endpoint's reply is not JSON"
-    return f"{type(error).__name__}: {error}"
+    return masked(f"{type(error).__name__}: {error}", key)
 
 
-def _message(error: Exception) -> str:
+def masked(text: str, key: str | None) -> str:
+    """The text without the key."""
+    return text.replace(key, "***") if key else text
+
+
+def _message(error: Exception, key: str | None) -> str:
     body = getattr(error, "body", None)
     message = body.get("message") if isinstance(body, dict) else None
-    return " ".join(str(message or getattr(error, "message", error)).split())[:200]
+    line = " ".join(str(message or getattr(error, "message", error)).split())
+    return masked(line, key)[:MAX_MESSAGE]  # in this order: a key cut in two is not found

@@ -15,7 +15,12 @@ from qibox.engines.completions import explain
 T = TypeVar("T")
 R = TypeVar("R")
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cublas_status_alloc_failed",
+)
 _UNUSABLE = ("cuda error", "device-side assert", "nccl error")
 
 
@@ -69,13 +74,13 @@ class Batcher:
                 error = caught.with_traceback(None)
             if error is None:
                 results.extend(done)
-            elif is_broken(error):
-                broken = isinstance(error, BrokenEngineError)
-                raise error if broken else BrokenEngineError(explain(error)) from error
-            elif is_out_of_memory(error) and len(batch) > 1:
+            elif is_out_of_memory(error) and len(batch) > 1:  # some say "CUDA error" too
                 _free()
                 self.size = max(1, len(batch) // 2)
                 continue
+            elif is_broken(error):
+                broken = isinstance(error, BrokenEngineError)
+                raise error if broken else BrokenEngineError(explain(error)) from error
             elif len(batch) > 1:
                 half = len(batch) // 2
                 results.extend(self.map(batch[:half], run, failed))

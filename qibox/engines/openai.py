@@ -17,12 +17,12 @@ import pyarrow as pa
 
 from qibox.engines.base import Sampling
 from qibox.engines.chat import Neutraliser, messages
-from qibox.engines.completions import Completion, assemble, completed, failure
+from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import image_url
-from qibox.engines.endpoint import MalformedError, Request, Sender, TriedError
+from qibox.engines.endpoint import MalformedError, Request, Sender, TriedError, masked
 from qibox.engines.noise import prompt_seed
 from qibox.engines.settings import OpenAISettings
-from qibox.errors import UsageError
+from qibox.errors import QiboxError, UsageError
 from qibox.pool.images import ImageError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class OpenAIEngine:
         self._native_n = settings.native_n
         self._neutralise = Neutraliser.common()
         self.usage: Counter[str] = Counter()  # requests, retries, prompt_tokens, completion_tokens
+        self._sender = Sender(settings, self.usage, self._key)
 
     def generate(self, prompts: pa.Table, sampling: Sampling) -> pa.Table:
         """Complete each prompt ``sampling.samples`` times; see the module's head.
@@ -71,12 +72,11 @@ class OpenAIEngine:
             max_retries=0,  # the sender's own retries know about deadlines
             timeout=self._settings.request_timeout_s,
         ) as client:
-            sender = Sender(self._settings, self.usage)
             gate = asyncio.Semaphore(self._settings.concurrency)
 
             async def one(row: dict[str, Any]) -> Sequence[Completion]:
                 async with gate:
-                    return await self._complete(client, sender, row, sampling)
+                    return await self._completed(client, row, sampling)
 
             tasks = [asyncio.create_task(one(row)) for row in rows]
             try:
@@ -86,54 +86,60 @@ class OpenAIEngine:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _complete(
-        self, client: "AsyncOpenAI", sender: Sender, row: dict[str, Any], sampling: Sampling
+    async def _completed(
+        self, client: "AsyncOpenAI", row: dict[str, Any], sampling: Sampling
     ) -> Sequence[Completion]:
         """All completions of one prompt; never raises for this prompt's own sake."""
         try:
-            body = await asyncio.to_thread(self._body, row, sampling)
+            return await self._complete(client, row, sampling)
         except ImageError as error:
             return [failure(str(error))] * sampling.samples
+        except QiboxError:  # concerns every prompt
+            raise
+        except Exception as error:  # servers reply in more ways than can be foreseen
+            return [failure(masked(explain(error), self._key))] * sampling.samples
+
+    async def _complete(
+        self, client: "AsyncOpenAI", row: dict[str, Any], sampling: Sampling
+    ) -> Sequence[Completion]:
+        body = await asyncio.to_thread(self._body, row, sampling)
         # Greedy completions are all the same one, and servers refuse to give it n times.
         wanted = 1 if sampling.temperature == 0 else sampling.samples
         seed = prompt_seed(sampling.seed, self._id, row["key"])
         done: list[Completion] = []
         if wanted > 1 and self._native_n is not False:
-            done = await self._ask_many(client, sender, body, seed, wanted)
+            done = await self._ask_many(client, body, seed, wanted)
         for k in range(len(done), wanted):
-            done.extend(await self._ask(client, sender, self._seeded(body, seed + k), 1))
+            done.extend(await self._ask(client, self._seeded(body, seed + k), 1))
             if k > 0 and done[k].reason is None and self._native_n is None:
                 self._native_n = False  # one by one it answers
         return done * sampling.samples if sampling.temperature == 0 else done
 
     async def _ask_many(
-        self, client: "AsyncOpenAI", sender: Sender, body: Request, seed: int, wanted: int
+        self, client: "AsyncOpenAI", body: Request, seed: int, wanted: int
     ) -> list[Completion]:
         """Ask for n completions at once; fewer come back where the server does not know n."""
         request = {**self._seeded(body, seed), "n": wanted}
-        done = await self._ask(client, sender, request, wanted)
+        done = await self._ask(client, request, wanted)
         if len(done) == wanted and any(c.reason is None for c in done):
             self._native_n = True
         return done
 
-    async def _ask(
-        self, client: "AsyncOpenAI", sender: Sender, request: Request, wanted: int
-    ) -> list[Completion]:
+    async def _ask(self, client: "AsyncOpenAI", request: Request, wanted: int) -> list[Completion]:
         """Up to ``wanted`` completions, or as many rows of the reason."""
 
         async def attempt() -> "ChatCompletion":
             return _checked(await client.chat.completions.create(**request))
 
         try:
-            reply = await sender.send(attempt)
+            reply = await self._sender.send(attempt)
         except TriedError as error:
             if wanted > 1 and self._native_n is not True and error.status in (400, 422):
                 return []  # perhaps it is n that the server refuses: ask one by one
-            return [failure(self._masked(str(error)))] * wanted
-        if reply.usage is not None:
-            self.usage["prompt_tokens"] += reply.usage.prompt_tokens
-            self.usage["completion_tokens"] += reply.usage.completion_tokens
-        alone = reply.usage.completion_tokens if reply.usage and len(reply.choices) == 1 else None
+            return [failure(str(error))] * wanted
+        spent = _spent(reply)
+        self.usage.update(spent)
+        alone = spent.get("completion_tokens") if len(reply.choices) == 1 else None
         return [_completion(choice, alone) for choice in reply.choices[:wanted]]
 
     def _body(self, row: dict[str, Any], sampling: Sampling) -> Request:
@@ -159,10 +165,6 @@ class OpenAIEngine:
     def _seeded(self, body: Request, seed: int) -> Request:
         return {**body, "seed": seed} if self._settings.send_seed else body
 
-    def _masked(self, reason: str) -> str:
-        """A reason without the key, which some servers repeat in their refusals."""
-        return reason.replace(self._key, "***") if self._key else reason
-
 
 def _key(variable: str | None) -> str | None:
     if variable is None:
@@ -177,13 +179,21 @@ def _key(variable: str | None) -> str | None:
 
 def _checked(reply: Any) -> "ChatCompletion":
     """A reply that is a chat completion with at least one choice."""
-    from openai.types.chat import ChatCompletion
+    from openai.types.chat import ChatCompletion, ChatCompletionMessage
 
     if not isinstance(reply, ChatCompletion) or not isinstance(reply.choices, list):
         raise MalformedError("reply is not a chat completion")
-    if not reply.choices or any(not hasattr(c, "message") for c in reply.choices):
+    told = [getattr(choice, "message", None) for choice in reply.choices]
+    if not told or not all(isinstance(message, ChatCompletionMessage) for message in told):
         raise MalformedError("reply holds no completion")
     return reply
+
+
+def _spent(reply: "ChatCompletion") -> dict[str, int]:
+    """The tokens that the server says it counted; some say nothing, or no numbers."""
+    names = ("prompt_tokens", "completion_tokens")
+    counts = {name: getattr(reply.usage, name, None) for name in names}
+    return {name: count for name, count in counts.items() if isinstance(count, int)}
 
 
 def _completion(choice: Any, tokens: int | None) -> Completion:
@@ -192,8 +202,9 @@ def _completion(choice: Any, tokens: int | None) -> Completion:
     # Servers with a reasoning parser take the think block out of the text: put it back.
     extra = message.model_extra or {}
     thought = extra.get("reasoning") or extra.get("reasoning_content")
-    if isinstance(thought, str) and text is not None:
-        text = f"<think> {thought.strip()} </think> {text}"
+    if isinstance(thought, str) and thought:
+        cut = not text and choice.finish_reason == "length"  # while it still thought
+        text = f"<think> {thought.strip()}" + ("" if cut else f" </think> {text or ''}")
     if choice.finish_reason == "content_filter":
         return failure("endpoint's content filter withheld the completion")
     if not isinstance(text, str) or choice.finish_reason not in ("stop", "length"):

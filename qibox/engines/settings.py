@@ -1,8 +1,9 @@
 """Each engine's own options: what a panel's ``settings`` may hold, with units and defaults."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from qibox.errors import UsageError
 from qibox.manifests.common import Checked
@@ -10,6 +11,31 @@ from qibox.manifests.common import Checked
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+OURS = {  # arguments of vllm.LLM that are settled elsewhere, or that keep a run safe
+    "model", "revision", "trust_remote_code", "load_format", "structured_outputs_config",
+    "limit_mm_per_prompt", "tensor_parallel_size", "data_parallel_size", "gpu_memory_utilization",
+    "max_model_len", "max_num_seqs", "dtype", "quantization", "enforce_eager",
+    "enable_prefix_caching", "mm_processor_kwargs",
+}  # fmt: skip
+CODE = ("_cls", "_plugin", "_plugins", "_class")  # such arguments name code to be run
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)  # raises ValueError for half an IPv6 address
+    if not parts.hostname or parts.port == 0:  # reading a port raises one beyond 65535
+        raise ValueError("an address has a host and a port from 1 to 65535")
+    return url
+
+
+def _further(extra: dict[str, Any]) -> dict[str, Any]:
+    for name in extra:
+        if name in OURS:
+            raise ValueError(f"'{name}' is not for `extra`: it is a setting of its own, or fixed")
+        if name.endswith(CODE):
+            raise ValueError(f"'{name}' would run code of a manifest's choosing: leave it out")
+    return extra
 
 
 class HostedSettings(Checked):
@@ -48,14 +74,14 @@ class VLLMSettings(HostedSettings):
     cpu_kv_cache_gb: Positive = 1.0  # without a GPU, GB
     chat_template: str | None = None  # a path; null: the model's own
     mm_processor_kwargs: dict[str, Any] = {}
-    extra: dict[str, Any] = {}  # further arguments of vllm.LLM, passed on as they are
+    extra: Annotated[dict[str, Any], AfterValidator(_further)] = {}  # more for vllm.LLM, as it is
 
 
 class OpenAISettings(Checked):
     """Options of the engine behind an OpenAI-compatible endpoint."""
 
     # e.g. http://127.0.0.1:8000/v1; keys and passwords do not belong here
-    base_url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]
+    base_url: Annotated[str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(_address)]
     api_key_env: str | None = None  # the environment variable that holds the key; null: none needed
     concurrency: Count = 32  # requests in flight
     request_timeout_s: Positive = 120.0  # one attempt

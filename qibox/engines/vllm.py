@@ -1,7 +1,7 @@
 """The vllm engine: ``vllm.LLM`` in this process, which is always a child that can be killed.
 
 Each prompt is one request of n = K completions with its own seed; child k of n gets seed + k. vLLM
-batches continuously, so all prompts of a call go in at once. Built by
+batches continuously, so all prompts of a call go in before any runs. Built by
 :func:`qibox.engines.load.load_engine` inside :class:`qibox.engines.child.ChildEngine`: ending that
 process frees the GPU's memory whatever state vLLM is in.
 """
@@ -42,6 +42,8 @@ class VLLMEngine:
         Raises:
             QiboxError: the model cannot be loaded; the message says why.
         """
+        # Asking CUDA itself for its devices would forbid vLLM to fork; vLLM sets this too late.
+        os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
         declare_missing_operators()
         import torch
 
@@ -55,8 +57,10 @@ class VLLMEngine:
         options = {"model": source, "revision": revision, "trust_remote_code": trust_remote_code}
         try:
             self._llm = vllm.LLM(**options, **arguments(settings, gpu))
-        except (OSError, ValueError, ImportError) as error:
-            raise QiboxError(f"model '{model}' ({source}) cannot be loaded: {error}") from error
+        except Exception as error:
+            plain = isinstance(error, OSError | ValueError | ImportError)
+            why = error if plain else explain(error)
+            raise QiboxError(f"model '{model}' ({source}) cannot be loaded: {why}") from error
         self._neutralise = Neutraliser.of_tokenizer(self._llm.get_tokenizer())
 
     def generate(self, prompts: pa.Table, sampling: Sampling) -> pa.Table:
@@ -67,18 +71,19 @@ class VLLMEngine:
         """
         rows = prompts.to_pylist()
         done: list[Sequence[Completion]] = [()] * len(rows)
-        conversations, params, asked = [], [], []
+        asked = []  # the rows that vLLM took
         for index, row in enumerate(rows):
             try:
-                conversations.append(self._conversation(row))
-            except ImageError as error:
-                done[index] = [failure(str(error))] * sampling.samples
-                continue
-            params.append(self._params(row["key"], sampling))
-            asked.append(index)
-        if asked:
-            for index, output in zip(asked, self._run(conversations, params), strict=True):
-                done[index] = _completions(output, sampling)
+                self._enqueue(row, sampling)
+                asked.append(index)
+            except (ImageError, ValueError) as error:  # vLLM's: too long, or no prompt at all
+                reason = str(error) if isinstance(error, ImageError) else explain(error)
+                done[index] = [failure(reason)] * sampling.samples
+            except Exception as error:
+                raise BrokenEngineError(explain(error)) from error
+            self.progress()  # a large picture takes a second
+        for index, output in zip(asked, self._outputs(), strict=True):
+            done[index] = _completions(output, sampling)
         return assemble([row["key"] for row in rows], done)
 
     def close(self) -> None:
@@ -107,9 +112,20 @@ class VLLMEngine:
             structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
         )
 
-    def _run(self, conversations: list[Any], params: list[Any]) -> list[Any]:
-        """All requests' outputs, in order. A refused request raises before any has run."""
-        self._llm.enqueue_chat(conversations, params, use_tqdm=False, chat_template=self._template)
+    def _enqueue(self, row: dict[str, Any], sampling: Sampling) -> None:
+        """Hand one prompt to vLLM.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            ValueError: vLLM refuses the prompt.
+        """
+        conversation, params = self._conversation(row), self._params(row["key"], sampling)
+        self._llm.enqueue_chat(
+            [conversation], [params], use_tqdm=False, chat_template=self._template
+        )
+
+    def _outputs(self) -> list[Any]:
+        """Run all requests; their outputs in the order in which they were handed in."""
         outputs = []
         engine = self._llm.llm_engine
         try:
@@ -161,6 +177,8 @@ def _prepare_environment(settings: VLLMSettings, gpu: bool) -> None:
         os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(math.ceil(settings.cpu_kv_cache_gb))
     if settings.tensor_parallel_size == 1:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # this process is the child already
+    else:
+        os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # CUDA does not survive fork
 
 
 def _template(path: str | None) -> str | None:

@@ -82,6 +82,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "never":
             self.server.released.wait(60)
             self.close_connection = True
+        elif fault == "400long":
+            self._send(400, {"error": {"message": "x" * 195 + "sk-secret", "code": None}})
         elif fault.isdigit():
             self._send(int(fault), {"error": {"message": f"said {fault}, sk-secret", "code": None}})
         elif fault == "cut":
@@ -105,17 +107,27 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _completion(self, body: dict[str, Any], text: str, fault: str) -> dict[str, Any]:
         n = body.get("n", 1) if self.server.honours_n else 1
-        finish = {"long": "length", "filtered": "content_filter", "tool": "tool_calls"}
+        finish = {
+            "thinking": "length",
+            "long": "length",
+            "filtered": "content_filter",
+            "tool": "tool_calls",
+        }
         choices = []
         for k in range(n):
             message: dict[str, Any] = {"role": "assistant", "content": f"{text}#{body['seed'] + k}"}
-            if fault == "thinks":
+            if fault in ("thinks", "thinking"):
                 message["reasoning"] = "because"
-            if fault == "tool":
+            if fault in ("tool", "thinking"):
                 message["content"] = None
+            if fault == "surrogate":
+                message["content"] = "half a pair \ud800"
             reason = finish.get(fault, "stop")
             choices.append({"index": k, "message": message, "finish_reason": reason})
-        usage = {"prompt_tokens": 7, "completion_tokens": 3 * n, "total_tokens": 7 + 3 * n}
+            if fault == "nomessage":
+                choices[-1]["message"] = None
+        counts = {"prompt_tokens": 7, "completion_tokens": 3 * n, "total_tokens": 7 + 3 * n}
+        usage = {"nousage": {}, "wordusage": "none"}.get(fault, counts)
         head = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
         return {**head, "choices": choices, "usage": usage}
 

@@ -88,7 +88,7 @@ def test_what_may_pass_is_tried_again(endpoint, fault):
 
 def test_every_kind_of_trouble_at_once_loses_no_row_and_keeps_the_reasons(endpoint):
     faults = ["fine", "slow", "429", "500", "cut", "garbage", "never", "400", "filtered", "tool"]
-    table, _ = ask(endpoint, *faults, samples=2, attempts=2, request_timeout_s=0.6)
+    table, _ = ask(endpoint, *faults, samples=2, attempts=2, request_timeout_s=0.6, deadline_s=4)
     reasons = dict(zip(table["key"].to_pylist(), table["reason"].to_pylist(), strict=True))
     assert reasons == {
         "p0": None,
@@ -192,14 +192,60 @@ def test_a_refused_key_or_an_unknown_model_stops_the_work(endpoint):
         ask(endpoint, "404", "fine")
 
 
+def test_a_server_that_no_longer_answers_stops_the_work_in_calls_of_any_size():
+    with serving() as endpoint:
+        settings = OpenAISettings(base_url=endpoint.url, **QUICK, attempts=1, give_up_after=3)
+        engine = OpenAIEngine("m", "served", settings)
+        engine.generate(prompts(["500", "500"], [None] * 2), Sampling(samples=1))
+        with pytest.raises(QiboxError, match="left 3 requests in a row without an answer"):
+            engine.generate(prompts(["500", "500"], [None] * 2), Sampling(samples=1))
+
+
+def test_a_busy_server_is_waited_for_until_the_deadline(endpoint):
+    table, engine = ask(endpoint, "429", samples=1, attempts=2, deadline_s=1)
+    assert table["reason"].to_pylist() == ["endpoint answered status 429: said 429, sk-secret"]
+    assert engine.usage["requests"] > 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "text", "reason"),
+    [
+        ("nomessage", None, "endpoint's reply holds no completion"),
+        ("nousage", "nousage#", None),
+        ("wordusage", "wordusage#", None),
+        ("surrogate", "half a pair ?", None),
+        ("thinking", "<think> because", None),
+    ],
+)
+def test_an_odd_reply_costs_its_own_row_at_most(endpoint, fault, text, reason):
+    table, _ = ask(endpoint, fault, "fine", samples=1, attempts=1)
+    (odd, good), reasons = table["text"].to_pylist(), table["reason"].to_pylist()
+    assert good.startswith("fine#")
+    assert reasons == [reason, None]
+    assert odd is None if text is None else (odd.startswith(text) and "</think>" not in odd)
+
+
 def test_an_endpoint_that_is_gone_stops_the_work():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     settings = OpenAISettings(base_url=url, **QUICK, attempts=2, give_up_after=3)
     engine = OpenAIEngine("m", "served", settings)
-    with pytest.raises(QiboxError, match="left 3 requests in a row without an answer"):
+    with pytest.raises(QiboxError, match="no server answers at http"):
         engine.generate(prompts(["a"] * 10, [None] * 10), Sampling())
+
+
+@pytest.mark.parametrize("status", ["404", "400long"])
+def test_a_key_that_the_server_repeats_is_masked(endpoint, monkeypatch, status):
+    monkeypatch.setenv("SOME_KEY", "sk-secret")
+    if status == "404":
+        with pytest.raises(QiboxError) as caught:
+            ask(endpoint, status, samples=1, api_key_env="SOME_KEY")
+        said = str(caught.value)
+    else:
+        (said,) = ask(endpoint, status, samples=1, api_key_env="SOME_KEY")[0]["reason"].to_pylist()
+    assert "***" in said
+    assert "sk-" not in said
 
 
 def test_the_key_comes_from_the_environment_and_is_never_shown(endpoint, monkeypatch):
@@ -212,10 +258,17 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(endpoint, monkeyp
     assert "Bearer sk-secret" in endpoint.keys
 
 
-def test_a_key_in_the_url_is_refused():
-    spec = ModelSpec(
-        source="x", engine="openai", settings={"base_url": "https://user:secret@host/v1"}
-    )
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:secret@host/v1",
+        "https://host/v1?key=secret",
+        "https://host:99999/v1",
+        "http://[::1",
+    ],
+)
+def test_a_key_in_the_url_and_half_an_address_are_refused(url):
+    spec = ModelSpec(source="x", engine="openai", settings={"base_url": url})
     with pytest.raises(UsageError, match="base_url"):
         resolve_model(spec)
 

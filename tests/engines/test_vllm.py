@@ -82,10 +82,10 @@ def server() -> Iterator[str]:
         _wait_for(f"http://127.0.0.1:{port}/health", process)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        family = [process, *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            member.terminate()
-        process.wait(60)
+        if process.poll() is None:
+            for member in [process, *psutil.Process(process.pid).children(recursive=True)]:
+                member.terminate()
+            process.wait(60)
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
