@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from qibox.cli import console
@@ -21,7 +22,7 @@ RECENT_S = 30.0  # a worker that told something since is at work
 
 def print_plan(plan: "Plan", index: "PoolIndex", out: str) -> None:
     """The waves that would be done: units, and the calls they cost."""
-    table = Table(title=f"to do in {out}: {index.samples:,} samples", title_justify="left")
+    table = Table(title=f"to do in {escape(out)}: {index.samples:,} samples", title_justify="left")
     table.add_column("wave")
     for name in ("units", "done", "to do", "calls"):
         table.add_column(name, justify="right")
@@ -45,7 +46,7 @@ def print_plan(plan: "Plan", index: "PoolIndex", out: str) -> None:
 
 def print_summary(summary: "Summary", out: str) -> None:
     """Every stage's rows, what became of the rows read, and the reasons of those that failed."""
-    table = Table(title=out, title_justify="left")
+    table = Table(title=escape(out), title_justify="left")
     table.add_column("stage")
     for name in ("rows", "good", "failed", "to do"):
         table.add_column(name, justify="right")

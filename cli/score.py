@@ -1,5 +1,6 @@
 """`qibox score`: pool → responses → judgments → scores."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -95,6 +96,13 @@ def command(
     from qibox.run import RUN_FILE, Run
     from qibox.storage import Storage
 
+    if beam_options and not beam_options[0].startswith("-"):
+        raise click.UsageError(
+            f"'{beam_options[0]}' belongs to no option: a pool is given as --pool "
+            f"{beam_options[0]}, and what comes after -- for Beam begins with --"
+        )
+    if not math.isfinite(max_reject_rate):
+        raise click.UsageError("--max-reject-rate is no number: give a share from 0 to 1")
     storage = Storage(out)
     goes_on = rescore != "pool" and storage.exists(RUN_FILE)
     manifest = run_manifest(options, Run.open(out).manifest if goes_on else None)

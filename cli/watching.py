@@ -28,7 +28,7 @@ class ConsoleWatcher:
     def remark(self, text: str) -> None:
         """Print one sentence."""
         if not self._quiet:
-            console.err.print(text, highlight=False, soft_wrap=True)
+            console.err.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[int], None]]:

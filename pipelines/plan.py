@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import count, groupby
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -140,9 +140,18 @@ def read_footer(storage: Storage, name: str) -> Footer | None:
 def set_aside(storage: Storage, names: Iterable[str]) -> None:
     """Move files that belong to another manifest under ``outdated/``, so that no table has them."""
     for name in names:
-        target = storage.path(f"{OUTDATED}/{name}")
+        target = next(
+            path
+            for copy in count(1)
+            if not storage.fs.exists(path := storage.path(_aside(name, copy)))
+        )
         storage.fs.makedirs(target.rpartition("/")[0], exist_ok=True)
         storage.fs.mv(storage.path(name), target)
+
+
+def _aside(name: str, copy: int) -> str:
+    """Where a file is set aside; what was set aside before it stays."""
+    return f"{OUTDATED}/{name}" if copy == 1 else f"{OUTDATED}/again-{copy}/{name}"
 
 
 def _failed(parquet: pq.ParquetFile) -> int:

@@ -166,6 +166,14 @@ def read_progress(storage: Storage, wave: str) -> Report:
     return total.model_copy(update={"reasons": dict(reasons)})
 
 
+def take_stop(storage: Storage, wave: str) -> Stopped | None:
+    """Why a worker could not go on, once: its words may tell of the machine, and a run must not."""
+    stopped = read_progress(storage, wave).stopped
+    if stopped is not None:
+        storage.remove(f"{FOLDER}/{wave}")
+    return stopped
+
+
 def clear_progress(storage: Storage) -> None:
     """Forget what earlier workers told."""
     storage.remove(FOLDER)

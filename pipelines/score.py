@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 from qibox.errors import QiboxError, TooManyRejectsError, UsageError
+from qibox.layout import is_of_run
 from qibox.pipelines.consent import RescoreStage, check_consent, compare
 from qibox.pipelines.lock import locked
 from qibox.pipelines.memory import share_arenas
 from qibox.pipelines.plan import OUTDATED, STAGE_FOLDERS, Plan, Wave, make_plan, set_aside
-from qibox.pipelines.progress import clear_progress, read_progress
+from qibox.pipelines.progress import clear_progress, take_stop
 from qibox.pipelines.resolve import located
 from qibox.pipelines.summary import Summary, pool_count, summarise
 from qibox.run import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
@@ -109,6 +110,7 @@ def open_run(storage: Storage, manifest: RunManifest, rescore: RescoreStage | No
         UsageError: the run's manifest differs and ``rescore`` does not cover that.
     """
     if not storage.exists(RUN_FILE):
+        _check_free(storage)
         return Run.create(storage, manifest)
     run = Run.open(storage.url)
     differences = compare(run.manifest, manifest)
@@ -116,6 +118,17 @@ def open_run(storage: Storage, manifest: RunManifest, rescore: RescoreStage | No
     if rescore == "pool":  # agreed to read it again; shards that stay the same are kept
         storage.remove(POOL_INDEX)
     return Run.create(storage, manifest) if differences else run
+
+
+def _check_free(storage: Storage) -> None:
+    """Refuse a directory where a run would mix its files with somebody's own."""
+    for folder in ("pool", "rejects", *STAGE_FOLDERS):
+        for name in storage.files(folder):
+            if not is_of_run(name):
+                raise UsageError(
+                    f"{storage.url} is no run, and holds {name}, where a run keeps files of its "
+                    "own: give another directory with --out"
+                )
 
 
 def read_pool(run: Run, watcher: Watcher) -> PoolIndex:
@@ -173,8 +186,10 @@ def _run_wave(run: Run, wave: Wave, watcher: Watcher, settings: Settings) -> Non
             run_wave(run, wave, work, settings.beam_options)
     except QiboxError:
         raise
-    except Exception:
-        stopped = read_progress(run.storage, wave.name).stopped
+    except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Beam makes it an error of the step that it met
+            raise KeyboardInterrupt from None
+        stopped = take_stop(run.storage, wave.name)
         if stopped is None:
             raise
         raise stopped.error() from None

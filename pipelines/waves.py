@@ -214,5 +214,5 @@ def parse_options(options: Sequence[str]) -> PipelineOptions:
 
 
 def quiet_beam() -> None:
-    """Beam's workers tell of every step; only their warnings are of use to a person."""
-    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    """Beam's workers tell of every step, and tell of each error what the error itself says."""
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)

@@ -1,5 +1,17 @@
 """Where each table's files lie in a run directory, relative to it."""
 
+import re
+
+_SHARD = re.compile(
+    r"(pool|rejects|scores|responses/model=[^/]+|judgments/judge=[^/]+/model=[^/]+)"
+    r"/shard-\d{5,}\.parquet|pool/_index\.json"
+)
+
+
+def is_of_run(name: str) -> bool:
+    """Whether a file's name is one that a run gives; any other file is somebody's own."""
+    return _SHARD.fullmatch(name) is not None
+
 
 def pool_path(shard: int) -> str:
     """The file of a pool shard."""

@@ -17,6 +17,8 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qibox.errors import UsageError
+
 KEY = b"qibox.key"
 PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1}
 
@@ -25,7 +27,12 @@ class Storage:
     """Files under one root; every name is relative to it and must stay under it."""
 
     def __init__(self, root: str | Path) -> None:
-        self.fs, path = fsspec.core.url_to_fs(str(root))
+        if not str(root).strip():
+            raise UsageError("a run directory's name is empty: give a path or a URL")
+        try:
+            self.fs, path = fsspec.core.url_to_fs(str(root))
+        except (ValueError, ImportError) as error:  # a protocol not known, or its package not here
+            raise UsageError(f"no storage can be opened at {root}: {error}") from error
         self.is_local = "file" in _protocols(self.fs)
         self.root = path
         self.url = path if self.is_local else str(root).rstrip("/")

@@ -8,7 +8,10 @@ occurrence is broken by a space after its first character before the template se
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+from qibox.errors import UsageError
 
 # Control tokens of common chat templates, for endpoints whose tokenizer is out of sight.
 COMMON_CONTROL = re.compile(
@@ -82,3 +85,17 @@ def messages(text: str, system: str | None, image: dict[str, Any] | None) -> lis
     parts: list[dict[str, Any]] = [] if image is None else [image]
     turns.append({"role": "user", "content": [*parts, {"type": "text", "text": text}]})
     return turns
+
+
+def template_text(template: str | None) -> str | None:
+    """A chat template by its path, or as it is: what a run keeps is the text that was used.
+
+    Raises:
+        UsageError: no such file, or one that is no text.
+    """
+    if template is None or "{" in template:
+        return template
+    try:
+        return Path(template).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"chat_template '{template}' cannot be read: {error}") from error

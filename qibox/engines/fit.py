@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
+from huggingface_hub import is_offline_mode
+
 from qibox.engines.load import has_vllm, resolve_engine
 from qibox.engines.machine import GB, Machine, hub_cache
 from qibox.engines.settings import (
@@ -106,6 +108,14 @@ def _vllm(model: str, size: float, settings: VLLMSettings, machine: Machine) -> 
     if wanted > len(machine.gpus):
         fix = f"{wanted} GPUs are asked for, {len(machine.gpus)} found: lower the parallel sizes"
         return Fit(model, "vllm", False, needs, fix)
+    share = settings.gpu_memory_utilization
+    ready = sum(gpu.free_gb >= gpu.memory_gb * share for gpu in machine.gpus)
+    if ready < wanted:
+        fix = (
+            f"vLLM takes {share:.0%} of a GPU when it starts, and {ready} of {len(machine.gpus)} "
+            "have that free: end what uses them, or lower settings.gpu_memory_utilization"
+        )
+        return Fit(model, "vllm", False, needs, fix)
     if need <= card * settings.tensor_parallel_size:
         return Fit(model, "vllm", True, needs)
     fix = f"{_gb(card * settings.tensor_parallel_size)} may be used: "
@@ -146,10 +156,15 @@ def _size_b(directory: Path | None) -> float | None:
 
 
 def _in_cache(source: str) -> bool:
-    return (hub_cache() / f"models--{source.replace('/', '--')}").is_dir()
+    """Whether weights are there; a run that was tried leaves a configuration alone."""
+    snapshots = hub_cache() / f"models--{source.replace('/', '--')}" / "snapshots"
+    return any(snapshots.glob("*/*.safetensors"))
 
 
 def _room_on_disk(found: Fit, size: float, machine: Machine) -> Fit:
+    if is_offline_mode():
+        fix = "download its weights where there is a network, or unset HF_HUB_OFFLINE"
+        return Fit(found.model, found.engine, False, found.needs, fix)
     weights = size * BYTES["bfloat16"]
     needs = f"{found.needs}, a download of {_gb(weights)}"
     if weights <= machine.disk_free_gb:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, cast
 
 from qibox.engines.base import Engine
+from qibox.engines.chat import template_text
 from qibox.engines.settings import (
     HostedSettings,
     OpenAISettings,
@@ -34,6 +35,8 @@ def resolve_model(spec: ModelSpec) -> ModelSpec:
     """
     engine, settings = resolve_engine(spec)
     check_settings(engine, settings)
+    if settings.get("chat_template") is not None:
+        settings = {**settings, "chat_template": template_text(settings["chat_template"])}
     return spec.model_copy(
         update={"engine": engine, "settings": settings, "revision": _revision(engine, spec)}
     )

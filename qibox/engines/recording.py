@@ -122,19 +122,19 @@ def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
         with pq.ParquetFile(piece.path) as file:
             present = [name for name in columns if name in file.schema_arrow.names]
             table = file.read_row_group(piece.group, columns=present)
+        arrays: dict[str, Any] = {}
+        for name in present:
+            arrays[name] = table[name].cast(TYPES[name])
     except (pa.ArrowException, OSError) as error:
         raise UsageError(
             f"recorded responses at {source}: {piece.path.name} cannot be read: {error}"
         ) from error
-    arrays: dict[str, Any] = {}
     for name in columns:
-        if name in present:
-            arrays[name] = table[name].cast(TYPES[name])
-        else:
+        if name not in arrays:
             arrays[name] = pa.nulls(len(table), TYPES[name])
     if "k" in columns:
         arrays["k"] = pc.fill_null(arrays["k"], 0)
-    return pa.table(arrays)
+    return pa.table({name: arrays[name] for name in columns})
 
 
 def recording_fingerprint(source: str) -> str:

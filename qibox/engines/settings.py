@@ -72,7 +72,7 @@ class VLLMSettings(HostedSettings):
     enforce_eager: bool | None = None  # null: only without a GPU
     enable_prefix_caching: bool = True
     cpu_kv_cache_gb: Positive = 1.0  # without a GPU, GB
-    chat_template: str | None = None  # a path; null: the model's own
+    chat_template: str | None = None  # a path, or the text; null: the model's own
     mm_processor_kwargs: dict[str, Any] = {}
     extra: Annotated[dict[str, Any], AfterValidator(_further)] = {}  # more for vllm.LLM, as it is
 

@@ -9,19 +9,18 @@ process frees the GPU's memory whatever state vLLM is in.
 import math
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from qibox.engines.base import Sampling
-from qibox.engines.chat import Neutraliser, messages
+from qibox.engines.chat import Neutraliser, messages, template_text
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import sendable
 from qibox.engines.guard import BrokenEngineError
 from qibox.engines.noise import prompt_seed
 from qibox.engines.settings import VLLMSettings
-from qibox.errors import QiboxError, UsageError
+from qibox.errors import QiboxError
 from qibox.pool.images import ImageError, decode_image
 from qibox.torchvision_ops import declare_missing_operators
 
@@ -49,7 +48,7 @@ class VLLMEngine:
 
         self.progress: Callable[[], None] = lambda: None
         self._id = model
-        self._template = _template(settings.chat_template)
+        self._template = template_text(settings.chat_template)
         gpu = torch.cuda.is_available()
         _prepare_environment(settings, gpu)
         import vllm
@@ -179,15 +178,6 @@ def _prepare_environment(settings: VLLMSettings, gpu: bool) -> None:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # this process is the child already
     else:
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # CUDA does not survive fork
-
-
-def _template(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"chat_template '{path}' cannot be read: {error}") from error
 
 
 def _completions(output: Any, sampling: Sampling) -> list[Completion]:

@@ -117,18 +117,23 @@ def read_csv(path: str, pool: str) -> Iterator[Record]:
     with opened(path, pool) as file:
         text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
         head = text.readline(MAX_LINE)
-        reader = csv.reader(chain([head], text), delimiter=_delimiter(head))
-        header = next(reader, None)
+        reader = csv.reader(chain([head], text), delimiter=_delimiter(head), strict=True)
+        header = _next_row(reader)
+        if isinstance(header, csv.Error):
+            raise UsageError(f"pool {pool}: the first row of {path} is not CSV: {header}")
         if not header:
             raise UsageError(f"pool {pool}: {path} is empty: its first row must name the columns")
         twice = [name for name, count in Counter(header).items() if count > 1 and name]
         if twice:
             raise UsageError(f"pool {pool}: {path} has two columns '{twice[0]}': rename one")
-        number = 0
+        number, line = 0, reader.line_num
         while (cells := _next_row(reader)) is not None:
-            if cells:
-                yield _row(number, header, cells)
+            # A quote that nothing closes takes all lines after it: each is a row that was lost.
+            lost = reader.line_num - line if isinstance(cells, csv.Error) else 1
+            for _ in range(lost if cells else 0):
+                yield _row(number, line + 1, header, cells)
                 number += 1
+            line = reader.line_num
 
 
 def _delimiter(head: str) -> str:
@@ -144,9 +149,10 @@ def _next_row(reader: Iterator[list[str]]) -> list[str] | csv.Error | None:
         return error
 
 
-def _row(number: int, header: list[str], cells: list[str] | csv.Error) -> Record:
+def _row(number: int, line: int, header: list[str], cells: list[str] | csv.Error) -> Record:
     if isinstance(cells, csv.Error):
-        return Record(number, {}, f"row is not CSV: {cells}")
+        why = "a quote opens and none closes it" if "end of data" in str(cells) else str(cells)
+        return Record(number, {}, f"row is not CSV: from line {line} on {why}")
     if len(cells) != len(header):
         return Record(number, {}, f"row has {len(cells)} fields, the header {len(header)}")
     return Record(number, dict(zip(header, cells, strict=True)))

@@ -9,7 +9,6 @@ import base64
 import os
 import stat
 import zipfile
-import zlib
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -157,9 +156,9 @@ class ZipPictures:
             self._zip = zipfile.ZipFile(path)
         except FileNotFoundError as error:
             raise UsageError(f"no zip of images at {path}: check the path") from error
-        except (OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged directory shows in many ways
             raise UsageError(f"{path} cannot be read as a zip of images: {error}") from error
-        names = [n for n in self._zip.namelist() if not n.startswith("__MACOSX/")]
+        names = [n for n in self._zip.namelist() if not n.startswith(("__MACOSX/", "."))]
         tops = {name.split("/", 1)[0] for name in names}
         self._prefix = f"{tops.pop()}/" if len(tops) == 1 else ""
         self._names = frozenset(names)
@@ -174,16 +173,9 @@ class ZipPictures:
         _check_size(relative, info.file_size)
         try:
             return self._zip.read(info)
-        except (
-            OSError,
-            zipfile.BadZipFile,
-            zlib.error,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
-            raise ImageError(
-                f"image '{shortened(relative)}' cannot be unpacked: {error}"
-            ) from error
+        except Exception as error:  # of any unpacker: EOFError and LZMAError among them
+            why = str(error) or type(error).__name__
+            raise ImageError(f"image '{shortened(relative)}' cannot be unpacked: {why}") from error
 
 
 def _check_size(shown: str, size: int) -> None:

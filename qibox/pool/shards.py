@@ -6,7 +6,7 @@ shard file that is already there under the same key stays untouched.
 
 import pyarrow as pa
 
-from qibox.layout import pool_path, rejects_path
+from qibox.layout import is_of_run, pool_path, rejects_path
 from qibox.storage import Storage
 from qibox.tables import REJECTS
 from qibox.units import shard_key
@@ -50,11 +50,9 @@ class ShardWriter:
             self._write()
         elif self._rejects:
             self._write_rejects(len(self.keys))
-        for name in self._storage.files("pool"):
-            if name.endswith(".parquet") and name not in map(pool_path, range(len(self.keys))):
-                self._storage.remove(name)
-        for name in self._storage.files("rejects"):
-            if name not in self._written_rejects:
+        kept = {*map(pool_path, range(len(self.keys))), *self._written_rejects}
+        for name in (*self._storage.files("pool"), *self._storage.files("rejects")):
+            if name.endswith(".parquet") and is_of_run(name) and name not in kept:
                 self._storage.remove(name)
 
     def _room(self, samples: pa.Table) -> int:

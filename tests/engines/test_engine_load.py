@@ -110,3 +110,25 @@ def test_vllm_that_is_not_installed_is_said_so(tiny_model, monkeypatch):
     monkeypatch.setattr(load, "has_vllm", lambda: False)
     with pytest.raises(UsageError, match=r"pip install 'qibox\[vllm\]'"):
         load_engine("m", ModelSpec(source=str(tiny_model), engine="vllm"))
+
+
+def test_a_chat_template_is_kept_as_its_text_so_that_an_edit_changes_the_run(tmp_path):
+    path = tmp_path / "mine.jinja"
+    resolved = []
+    for text in ("{{ messages }}", "{{ messages[0] }}"):
+        path.write_text(text)
+        settings = {"chat_template": str(path)}
+        spec = ModelSpec(source="builtin:strong", engine="vllm", settings=settings)
+        resolved.append(resolve_model(spec))
+        assert resolve_model(resolved[-1]) == resolved[-1]
+    assert [spec.settings["chat_template"] for spec in resolved] == [
+        "{{ messages }}",
+        "{{ messages[0] }}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["load_format", "worker_cls", "trust_remote_code"])
+def test_further_arguments_cannot_undo_what_keeps_a_run_safe(name):
+    spec = ModelSpec(source="builtin:strong", engine="vllm", settings={"extra": {name: "x"}})
+    with pytest.raises(UsageError, match=name):
+        resolve_model(spec)

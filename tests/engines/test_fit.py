@@ -79,6 +79,9 @@ def test_transformers_may_spread_over_gpus():
 
 def test_weights_that_are_not_here_need_disk(monkeypatch):
     monkeypatch.setattr(module, "_in_cache", lambda source: False)
+    monkeypatch.setattr(module, "is_offline_mode", lambda: True)
+    assert "download its weights" in fit("m", spec(8), machine(gpus=1)).fix
+    monkeypatch.setattr(module, "is_offline_mode", lambda: False)
     assert fit("m", spec(8), machine(gpus=1)).needs.endswith("a download of 16 GB")
     found = fit("m", spec(8), machine(gpus=1, disk=10))
     assert (found.fits, found.fix) == (

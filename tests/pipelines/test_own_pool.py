@@ -87,3 +87,30 @@ def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_pa
     assert all(row["quality"] is not None and row["n_models"] == 7 for row in scores)
     status = subprocess.run([str(QIBOX), "status", "run"], cwd=tmp_path, capture_output=True)
     assert b"no image 'none-such.png'" in status.stdout
+
+
+def test_files_that_are_not_the_runs_own_are_left_alone(tmp_path: Path) -> None:
+    write_pool(tmp_path)
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool/mine.parquet").write_bytes(b"mine")
+    command = [str(QIBOX), "score", "--pool", "questions.csv", "--judge", "hash", "--out", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is no run, and holds pool/mine.parquet" in done.stderr
+    assert (tmp_path / "pool/mine.parquet").read_bytes() == b"mine"
+
+
+def test_a_pool_that_is_not_named_by_its_option_is_refused(tmp_path: Path) -> None:
+    done = score(tmp_path, "questions.csv", "--models", "strong")
+    assert done.returncode == 2
+    assert "a pool is given as --pool questions.csv" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_directory_may_have_any_name(tmp_path: Path) -> None:
+    write_pool(tmp_path)
+    command = [str(QIBOX), "score", "--pool", "questions.csv", "--images", "pictures", "--dry-run"]
+    command += ["--judge", "hash", "--out", "we[/b]ird"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "we[/b]ird" in done.stdout

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import zipfile
 from pathlib import Path
 
 import datasets
@@ -149,3 +150,31 @@ def test_pictures_inside_a_file_are_read_and_those_elsewhere_refused(tmp_path: P
     for row, reason in enumerate(reasons.values()):
         assert (reason is None) if row not in found else reason in found[row]
         assert len(found.get(row, "")) < 200
+
+
+def test_a_quote_that_nothing_closes_loses_no_row_silently(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(picture())
+    rows = [f"a.png,what is {number} ?" for number in range(10)]
+    rows[6] = 'a.png,"what is 6 ?'
+    (tmp_path / "mine.csv").write_text("\n".join(["image,question", *rows, ""]))
+    index, samples, rejects = read(tmp_path, pool_from_path(str(tmp_path / "mine.csv")))
+    assert (index.read, len(samples), len(rejects)) == (10, 6, 4)
+    assert [row["row"] for row in rejects] == [6, 7, 8, 9]
+    assert {row["reason"] for row in rejects} == {
+        "row is not CSV: from line 8 on a quote opens and none closes it"
+    }
+
+
+def test_a_damaged_picture_in_a_zip_costs_its_own_row(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("0.png", picture(0))
+        file.writestr("1.png", picture(1))
+        start = file.getinfo("1.png").header_offset
+    data = bytearray((tmp_path / "all.zip").read_bytes())
+    data[start + 40 : start + 60] = bytes(20)
+    (tmp_path / "all.zip").write_bytes(data)
+    (tmp_path / "mine.csv").write_text("image,question\n0.png,one ?\n1.png,two ?\n")
+    manifest = pool_from_path(str(tmp_path / "mine.csv"), images=str(tmp_path / "all.zip"))
+    _, samples, rejects = read(tmp_path, manifest)
+    assert len(samples) == 1
+    assert "image '1.png' cannot be unpacked" in rejects[0]["reason"]
