@@ -117,7 +117,7 @@ def read_csv(path: str, pool: str) -> Iterator[Record]:
     with opened(path, pool) as file:
         text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
         head = text.readline(MAX_LINE)
-        reader = csv.reader(chain([head], text), delimiter=_delimiter(head), strict=True)
+        reader = csv.reader(chain([head], text), delimiter=_delimiter(path, head), strict=True)
         header = _next_row(reader)
         if isinstance(header, csv.Error):
             raise UsageError(f"pool {pool}: the first row of {path} is not CSV: {header}")
@@ -136,9 +136,11 @@ def read_csv(path: str, pool: str) -> Iterator[Record]:
             line = reader.line_num
 
 
-def _delimiter(head: str) -> str:
-    """The comma, semicolon or tab that the header has most of; a comma where it has none."""
+def _delimiter(path: str, head: str) -> str:
+    """The comma, semicolon or tab that the header has most of; in a .tsv a tab comes first."""
     unquoted = re.sub(r'"[^"]*"', "", head)
+    if path.lower().endswith(".tsv") and "\t" in unquoted:
+        return "\t"
     return max(",;\t", key=unquoted.count)
 
 

@@ -44,14 +44,15 @@ def read_parquet(manifest: PoolManifest) -> Iterator[Rows]:
 
 
 def _files(fs: fsspec.AbstractFileSystem, path: str, manifest: PoolManifest) -> list[str]:
+    one = False  # a file that is named itself is of the split that is asked for
     if fs.isdir(path):
         found = sorted(str(name) for name in fs.find(path) if str(name).endswith(".parquet"))
         where = f"{manifest.path} (with all its folders)"
     elif any(sign in path for sign in "*?["):
         found, where = sorted(map(str, fs.glob(path))), f"{manifest.path}"
     else:
-        found, where = [path] if fs.exists(path) else [], f"{manifest.path}"
-    if manifest.split is not None and len(found) > 1:
+        found, where, one = [path] if fs.exists(path) else [], f"{manifest.path}", True
+    if manifest.split is not None and not one:
         found = [name for name in found if _of_split(name, manifest.split)]
         where += f" of split '{manifest.split}'"
     if not found:

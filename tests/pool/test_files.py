@@ -310,3 +310,12 @@ def test_an_embedded_image_keeps_no_path_of_the_machine_that_made_it(tmp_path: P
     )
     _, samples, _ = read(tmp_path, pool(format="parquet", path=str(tmp_path / "pool.parquet")))
     assert [s["image"]["path"] for s in samples] == ["a.png", "c.png", "folder/d.png", None]
+
+
+def test_a_directory_with_one_file_of_another_split_is_refused(tmp_path: Path) -> None:
+    table = pa.table({"question": ["what is it ?"], "image": images(picture())})
+    pq.write_table(table, tmp_path / "train-00000-of-00001.parquet")
+    columns = {"question": "question", "image": "image"}
+    held_out = pool(format="parquet", path=str(tmp_path), split="evaluation", columns=columns)
+    with pytest.raises(UsageError, match="of split 'evaluation'"):
+        read(tmp_path, held_out)
