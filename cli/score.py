@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qibox.manifests.panel import PanelManifest
     from qibox.manifests.pool import PoolManifest
     from qibox.run import RunManifest
+    from qibox.storage import Storage
 
 COLUMNS = {  # option → the column of a file given as --pool that it names
     "question_column": "question",
@@ -107,6 +108,9 @@ def command(
     goes_on = rescore != "pool" and storage.exists(RUN_FILE)
     manifest = run_manifest(options, Run.open(out).manifest if goes_on else None)
     settings = Settings(beam_options, rescore, max_reject_rate, trust_remote_code)
+    changed = changed_pool(storage, manifest) if goes_on else None
+    if changed is not None and not quiet:
+        console.err.print(f"Note: {changed}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
         print_plan(*dry_plan(storage, manifest, settings), out)
         return
@@ -129,6 +133,21 @@ def run_manifest(options: dict[str, Any], earlier: "RunManifest | None" = None) 
     pool = chosen_pool(options)
     judges = chosen_judges(options, pool)
     return resolve_run(pool, chosen_panel(options), judges, options["limit"], earlier)
+
+
+def changed_pool(storage: "Storage", manifest: "RunManifest") -> str | None:
+    """Say that a local pool was written after the run had read it; None where it was not."""
+    from pathlib import Path
+
+    from qibox.run import POOL_INDEX
+
+    path = manifest.pool.path
+    if path is None or not storage.is_local or not storage.exists(POOL_INDEX):
+        return None
+    source, index = Path(path), Path(storage.path(POOL_INDEX))
+    if not source.exists() or source.stat().st_mtime <= index.stat().st_mtime:
+        return None
+    return f"{path} changed after this run had read it: --rescore pool reads it again"
 
 
 def cautions(manifest: "RunManifest") -> list[str]:

@@ -58,6 +58,21 @@ def test_a_dry_run_tells_of_rows_that_would_be_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_a_pool_that_changed_since_is_told_of(tmp_path: Path) -> None:
+    picture = next(iter_samples("train", 1))["image"]["bytes"]
+    (tmp_path / "a.png").write_bytes(picture)
+    pool = tmp_path / "questions.csv"
+    pool.write_text("image,question\na.png,what is it ?\n")
+    options = ("--pool", "questions.csv", "--models", "strong", "--samples-per-model", "1")
+    first = score(tmp_path, *options)
+    assert (first.returncode, "changed after" in first.stderr) == (0, False)
+    pool.write_text("image,question\na.png,what is it ?\na.png,where is it ?\n")
+    again = score(tmp_path, *options)
+    assert "questions.csv changed after this run had read it: --rescore pool" in again.stderr
+    assert "1 rows in = 1 scored" in again.stdout
+    assert "2 rows in = 2 scored" in score(tmp_path, *options, "--rescore", "pool").stdout
+
+
 def test_a_pool_without_a_sample_says_why(tmp_path: Path) -> None:
     (tmp_path / "questions.csv").write_text(
         "image,question\na.png,one ?\nb.png,\n,two ?\n,three ?\n"
