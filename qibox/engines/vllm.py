@@ -17,7 +17,7 @@ from qibox.engines.base import Sampling
 from qibox.engines.chat import Neutraliser, messages, template_text
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import sendable
-from qibox.engines.guard import BrokenEngineError
+from qibox.engines.guard import BrokenEngineError, is_broken
 from qibox.engines.noise import prompt_seed
 from qibox.engines.settings import VLLMSettings
 from qibox.errors import QiboxError
@@ -75,11 +75,12 @@ class VLLMEngine:
             try:
                 self._enqueue(row, sampling)
                 asked.append(index)
-            except (ImageError, ValueError) as error:  # vLLM's: too long, or no prompt at all
-                reason = str(error) if isinstance(error, ImageError) else explain(error)
-                done[index] = [failure(reason)] * sampling.samples
-            except Exception as error:
-                raise BrokenEngineError(explain(error)) from error
+            except ImageError as error:
+                done[index] = [failure(str(error))] * sampling.samples
+            except Exception as error:  # too long, say: this prompt's own, unless all is lost
+                if is_broken(error):
+                    raise BrokenEngineError(explain(error)) from error
+                done[index] = [failure(explain(error))] * sampling.samples
             self.progress()  # a large picture takes a second
         for index, output in zip(asked, self._outputs(), strict=True):
             done[index] = _completions(output, sampling)
@@ -116,7 +117,7 @@ class VLLMEngine:
 
         Raises:
             ImageError: the picture cannot be read.
-            ValueError: vLLM refuses the prompt.
+            Exception: vLLM refuses the prompt; it has none of it then.
         """
         conversation, params = self._conversation(row), self._params(row["key"], sampling)
         self._llm.enqueue_chat(

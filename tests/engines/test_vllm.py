@@ -135,7 +135,9 @@ class TestInProcess:
         good = questions.slice(0, 3)
         bad = prompts(["long " * 400, "broken"], [png((1, 2, 3)), b"xx"])
         mixed = pa.concat_tables([good.slice(0, 1), bad, good.slice(1)])
+        before = engine.pid
         table = engine.generate(mixed, GREEDY)
+        assert engine.pid == before  # and not the process
         assert [reason is None for reason in table["reason"].to_pylist()] == [
             True, False, False, True, True,
         ]  # fmt: skip
