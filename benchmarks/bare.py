@@ -17,8 +17,8 @@ from qibox.engines.load import load_engine
 from qibox.judges.load import load_judge
 from qibox.manifests import JudgeManifest, PanelManifest, load_manifest
 from qibox.responses import split_reasoning
+from qibox.run.storage import PARQUET_OPTIONS
 from qibox.scores import score_samples
-from qibox.storage import PARQUET_OPTIONS
 from qibox.tables import IMAGE, JUDGMENTS, PROMPTS, RESPONSES
 
 

@@ -19,7 +19,7 @@ import yaml
 
 from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
-from qibox.storage import PARQUET_OPTIONS
+from qibox.run.storage import PARQUET_OPTIONS
 from qibox.tables import IMAGE
 
 MODELS = ("ada", "bay", "cid", "dot", "eva", "fox", "gus")

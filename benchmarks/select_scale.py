@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 from qibox.manifests import BoxManifest, load_manifest
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection import by_box, choose, write_selection
 
 

@@ -24,8 +24,8 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from qibox.engines.base import Sampling
 from qibox.engines.load import start_transformers
+from qibox.manifests.sampling import Sampling
 from qibox.tables import PROMPTS
 
 TEXT = {

@@ -11,10 +11,10 @@ from rich.table import Table
 from qibox.cli import console
 
 if TYPE_CHECKING:
-    from qibox.pipelines.plan import Plan
-    from qibox.pipelines.summary import Summary
-    from qibox.run import PoolIndex
-    from qibox.storage import Storage
+    from qibox.run.directory import PoolIndex
+    from qibox.run.storage import Storage
+    from qibox.scoring.plan import Plan
+    from qibox.scoring.summary import Summary
 
 REASONS = 12  # kinds of reasons shown
 RECENT_S = 30.0  # a worker that told something since is at work
@@ -71,7 +71,7 @@ def print_running(storage: "Storage", plan: "Plan") -> None:
     """The waves that workers told of in the last seconds, units they have begun included."""
     import time
 
-    from qibox.pipelines.progress import read_progress
+    from qibox.scoring.progress import read_progress
 
     for wave in plan.waves:
         report = read_progress(storage, wave.name)

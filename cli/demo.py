@@ -2,7 +2,7 @@
 
 import click
 
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 STEPS = (
     (

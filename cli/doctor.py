@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from qibox.engines.machine import Machine
+    from qibox.doctor.machine import Machine
     from qibox.manifests.panel import ModelSpec
 
 
@@ -23,7 +23,7 @@ def command(panel: str, judge: str | None) -> None:
     from rich.markup import escape
 
     from qibox.cli.console import out
-    from qibox.engines.machine import clashes, look
+    from qibox.doctor.machine import clashes, look
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.load import load_manifest
     from qibox.manifests.panel import PanelManifest
@@ -69,7 +69,7 @@ def _show_models(panel: str, models: dict[str, "ModelSpec"], machine: "Machine")
     from rich.table import Table
 
     from qibox.cli.console import out
-    from qibox.engines.fit import fit
+    from qibox.doctor.fit import fit
 
     table = Table(title=f"Panel {panel}", title_justify="left", box=None)
     for column in ("model", "engine", "fits", "needs", "fix"):

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from qibox.evaluation import Report
-    from qibox.rates import Estimate, Measure
+    from qibox.evaluation.evaluate import Report
+    from qibox.evaluation.rates import Estimate, Measure
 
 SHARES = ("safety", "helpfulness", "over-refusal")  # shown in percent; the others are points
 
@@ -54,12 +54,12 @@ def command(
     Example: qibox eval runs/mini --policy default --limit 100
     """
     from qibox.cli import console
-    from qibox.contenders import contenders_of
-    from qibox.evaluation import evaluate, evaluation_of
+    from qibox.evaluation.evaluate import evaluate, evaluation_of
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.load import load_manifest
     from qibox.manifests.pool import PoolManifest
-    from qibox.run import Run
+    from qibox.policies.contenders import contenders_of
+    from qibox.run.directory import Run
 
     opened = Run.open(run)
     evaluation = evaluation_of(

@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.panel import PanelManifest
     from qibox.manifests.pool import PoolManifest
-    from qibox.run import RunManifest
-    from qibox.storage import Storage
+    from qibox.run.directory import RunManifest
+    from qibox.run.storage import Storage
 
 COLUMNS = {  # option → the column of a file given as --pool that it names
     "question_column": "question",
@@ -94,8 +94,8 @@ def command(
     from qibox.cli.account import print_plan, print_summary
     from qibox.cli.watching import ConsoleWatcher
     from qibox.pipelines.score import Settings, check_rejects, dry_plan, score_run
-    from qibox.run import RUN_FILE, Run
-    from qibox.storage import Storage
+    from qibox.run.directory import RUN_FILE, Run
+    from qibox.run.storage import Storage
 
     if beam_options and not beam_options[0].startswith("-"):
         raise click.UsageError(
@@ -128,7 +128,7 @@ def run_manifest(options: dict[str, Any], earlier: "RunManifest | None" = None) 
     Raises:
         UsageError: a name, path or value that does not hold.
     """
-    from qibox.pipelines.resolve import resolve_run
+    from qibox.scoring.resolve import resolve_run
 
     pool = chosen_pool(options)
     judges = chosen_judges(options, pool)
@@ -139,7 +139,7 @@ def changed_pool(storage: "Storage", manifest: "RunManifest") -> str | None:
     """Say that a local pool was written after the run had read it; None where it was not."""
     from pathlib import Path
 
-    from qibox.run import POOL_INDEX
+    from qibox.run.directory import POOL_INDEX
 
     path = manifest.pool.path
     if path is None or not storage.is_local or not storage.exists(POOL_INDEX):
@@ -192,7 +192,7 @@ def chosen_panel(options: dict[str, Any]) -> "PanelManifest":
     """The panel with the models, engine, K and seed that were asked for."""
     from qibox.manifests.load import load_manifest
     from qibox.manifests.panel import PanelManifest
-    from qibox.pipelines import resolve
+    from qibox.scoring import resolve
 
     panel = load_manifest(PanelManifest, options["panel"])
     panel = resolve.choose_sampling(panel, options["samples_per_model"], options["seed"])

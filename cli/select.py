@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
     from qibox.manifests.box import BoxManifest, Edge
-    from qibox.run import Run
+    from qibox.run.directory import Run
     from qibox.selection import Choice, Request
 
 STRATA = ["pool", "risk", "category", "source"]
@@ -62,7 +62,7 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
       qibox select --random 200 --name control
     """
     from qibox.cli import console
-    from qibox.run import Run
+    from qibox.run.directory import Run
     from qibox.selection import choose, written_already
 
     opened = Run.open(run)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.cells import printable
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from qibox.cli.cells import cell, plain, printable
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
     import pyarrow as pa

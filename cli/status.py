@@ -2,7 +2,7 @@
 
 import click
 
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 
 @click.command(short_help="What of a run is done, and why anything is missing.")
@@ -17,10 +17,10 @@ def command(run: str) -> None:
     """
     from qibox.cli import console
     from qibox.cli.account import print_running, print_summary
-    from qibox.pipelines.lock import holder
-    from qibox.pipelines.plan import make_plan
-    from qibox.pipelines.summary import summarise
-    from qibox.run import Run
+    from qibox.run.directory import Run
+    from qibox.scoring.lock import holder
+    from qibox.scoring.plan import make_plan
+    from qibox.scoring.summary import summarise
 
     opened = Run.open(run)
     held_by = holder(opened.storage)

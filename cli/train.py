@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.run import DEFAULT_RUN
+from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
     from qibox.grpo.plan import TrainingPlan
@@ -73,7 +73,7 @@ def command(
     from qibox.grpo.train import train
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
-    from qibox.run import Run
+    from qibox.run.directory import Run
 
     if os.environ.get("RANK", "0") != "0":
         console.err.quiet = True  # of several processes one tells

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from qibox.cli import console
 
 if TYPE_CHECKING:
-    from qibox.pipelines.plan import Wave
-    from qibox.pipelines.progress import Report
-    from qibox.storage import Storage
+    from qibox.run.storage import Storage
+    from qibox.scoring.plan import Wave
+    from qibox.scoring.progress import Report
 
 POLL_S = 0.5  # between two looks at the workers' reports, on a local disk
 REMOTE_POLL_S = 10.0
@@ -101,7 +101,7 @@ def _ended(report: "Report", wave: "Wave", seconds: float) -> str:
 
 
 def _report(storage: "Storage", wave: "Wave") -> "Report":
-    from qibox.pipelines.progress import read_progress
+    from qibox.scoring.progress import read_progress
 
     report = read_progress(storage, wave.name)
     return report.model_copy(update={"rows": min(report.rows, wave.pending_rows)})

@@ -12,7 +12,7 @@ from qibox.catalog import selection_names
 from qibox.engines.chat import Neutraliser
 from qibox.errors import UsageError
 from qibox.pool.images import decode_image
-from qibox.storage import Storage
+from qibox.run.storage import Storage
 from qibox.tables import SELECTION
 
 

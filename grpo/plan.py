@@ -11,17 +11,17 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from qibox.contamination import refuse_benchmarks
 from qibox.engines.sources import fingerprint, hub_commit, local_directory
 from qibox.errors import UsageError, WeightsNotFoundError
+from qibox.evaluation.contamination import refuse_benchmarks
 from qibox.grpo.data import read_selection, selection_digest
 from qibox.manifests.common import Checked, Identifier
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import load_manifest
 from qibox.manifests.recipe import RecipeManifest
-from qibox.policies import read_lineage
-from qibox.run import Run
-from qibox.storage import Storage
+from qibox.policies.directory import read_lineage
+from qibox.run.directory import Run
+from qibox.run.storage import Storage
 
 PROSE = re.compile(r"(recipe|judge)\.(name|about|source|sources\..*|unverified)$")
 

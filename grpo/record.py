@@ -10,7 +10,7 @@ import pyarrow as pa
 from qibox.grpo.reward import VerdictRow
 from qibox.grpo.rollout import Trajectory
 from qibox.manifests.recipe import TrainOn
-from qibox.storage import Storage
+from qibox.run.storage import Storage
 from qibox.tables import ROLLOUTS
 
 FLUSH_ROWS = 4096  # rows held before they are written; what a crash can lose

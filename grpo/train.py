@@ -31,9 +31,9 @@ from qibox.grpo.record import RolloutWriter
 from qibox.grpo.rollout import Rate
 from qibox.judges.load import load_judge
 from qibox.manifests.recipe import RecipeManifest
-from qibox.policies import POLICY_FILE
-from qibox.run import Run
-from qibox.storage import Storage
+from qibox.policies.directory import POLICY_FILE
+from qibox.run.directory import Run
+from qibox.run.storage import Storage
 from qibox.torchvision_ops import declare_missing_operators
 
 Metrics = dict[str, Any]

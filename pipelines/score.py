@@ -1,7 +1,7 @@
 """pool → responses → judgments → scores: one run from its manifest to its summary.
 
-Reads the pool that the manifest names; writes the run directory (:mod:`qibox.run`). What is already
-there under the right key is kept, so the same call after a stop does the rest.
+Reads the pool that the manifest names; writes the run directory (:mod:`qibox.run.directory`). What
+is already there under the right key is kept, so the same call after a stop does the rest.
 
 Run: ``qibox score --out runs/mini``.
 """
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Protocol
 
 from qibox.errors import QiboxError, TooManyRejectsError, UsageError
-from qibox.layout import is_of_run
-from qibox.pipelines.consent import RescoreStage, check_consent, compare
-from qibox.pipelines.lock import locked
-from qibox.pipelines.memory import share_arenas
-from qibox.pipelines.plan import OUTDATED, STAGE_FOLDERS, Plan, Wave, make_plan, set_aside
-from qibox.pipelines.progress import clear_progress, take_stop
-from qibox.pipelines.resolve import located
-from qibox.pipelines.summary import Summary, pool_count, summarise
-from qibox.run import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
-from qibox.storage import Storage
+from qibox.run.directory import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
+from qibox.run.layout import is_of_run
+from qibox.run.storage import Storage
+from qibox.scoring.consent import RescoreStage, check_consent, compare
+from qibox.scoring.lock import locked
+from qibox.scoring.memory import share_arenas
+from qibox.scoring.plan import OUTDATED, STAGE_FOLDERS, Plan, Wave, make_plan, set_aside
+from qibox.scoring.progress import clear_progress, take_stop
+from qibox.scoring.resolve import located
+from qibox.scoring.summary import Summary, pool_count, summarise
 
 Advance = Callable[[int], None]
 

@@ -20,15 +20,15 @@ from qibox.engines.base import Engine
 from qibox.errors import UsageError
 from qibox.judges.base import Judge
 from qibox.manifests.panel import Accelerator
-from qibox.pipelines.aggregate import Scoring, score_unit
-from qibox.pipelines.generate import BLIND_ENGINES, Asking, generate_unit
-from qibox.pipelines.judge import Judging, judge_shard
-from qibox.pipelines.plan import Wave
-from qibox.pipelines.progress import UnitReport
 from qibox.pipelines.worker import DoUnits, Work
-from qibox.run import Run
-from qibox.storage import Storage
-from qibox.units import Unit
+from qibox.run.directory import Run
+from qibox.run.storage import Storage
+from qibox.run.units import Unit
+from qibox.scoring.aggregate import Scoring, score_unit
+from qibox.scoring.generate import BLIND_ENGINES, Asking, generate_unit
+from qibox.scoring.judge import Judging, judge_shard
+from qibox.scoring.plan import Wave
+from qibox.scoring.progress import UnitReport
 
 UNMODELLED_JUDGES = {"oracle", "replay", "hash"}  # hold no model: threads may share one
 

@@ -14,9 +14,9 @@ import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from qibox.errors import QiboxError
-from qibox.pipelines.progress import Reporter, UnitReport
-from qibox.storage import Storage
-from qibox.units import Unit
+from qibox.run.storage import Storage
+from qibox.run.units import Unit
+from qibox.scoring.progress import Reporter, UnitReport
 
 
 class Tool(Protocol):

@@ -17,9 +17,9 @@ import pyarrow.dataset as ds
 import pyarrow.fs
 
 from qibox.errors import UsageError
-from qibox.layout import judgments_path, pool_path, responses_path, scores_path
-from qibox.run import Run
-from qibox.storage import Storage
+from qibox.run.directory import Run
+from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
+from qibox.run.storage import Storage
 from qibox.tables import (
     EVALUATIONS,
     JUDGMENTS,

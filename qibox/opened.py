@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from qibox.catalog import check_query, connect, selection_names, sql_error
 from qibox.errors import UsageError
-from qibox.run import Run
+from qibox.run.directory import Run
 
 NEAR_IDS = 3  # ids named when one is not found
 

@@ -15,8 +15,8 @@ import yaml
 
 from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest
 from qibox.manifests.load import load_manifest
-from qibox.pipelines.resolve import choose_models, choose_sampling, resolve_run
-from qibox.run import RunManifest
+from qibox.run.directory import RunManifest
+from qibox.scoring.resolve import choose_models, choose_sampling, resolve_run
 
 MODELS = ("ada", "bay", "cid")
 K = 2

@@ -12,13 +12,13 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from qibox.engines.base import Sampling
-from qibox.layout import pool_path, rejects_path
 from qibox.manifests import JudgeManifest, ModelSpec, PanelManifest, PoolManifest
-from qibox.run import PoolIndex, Run, RunManifest
-from qibox.storage import Storage
+from qibox.manifests.sampling import Sampling
+from qibox.run.directory import PoolIndex, Run, RunManifest
+from qibox.run.layout import pool_path, rejects_path
+from qibox.run.storage import Storage
+from qibox.run.units import shard_key
 from qibox.tables import JUDGMENTS, POOL, REJECTS, RESPONSES, SCORES
-from qibox.units import shard_key
 
 MODELS = ("first", "second")
 K = 2

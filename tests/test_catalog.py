@@ -7,7 +7,7 @@ import pytest
 
 from qibox.catalog import POLICY_ROLLOUTS, VIEWS, check_query, connect
 from qibox.errors import UsageError
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection import by_box, choose, write_selection
 from qibox.selection.request import OPEN_BOX
 from qibox.tables import EVALUATIONS, JUDGMENTS, POOL, RESPONSES, ROLLOUTS, SCORES, SELECTION

@@ -5,7 +5,7 @@ import pytest
 
 import qibox
 from qibox.errors import UsageError
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection import by_box, choose, write_selection
 from qibox.selection.request import OPEN_BOX
 from tests.runs import png, sample, write_run

@@ -5,23 +5,11 @@ An engine reads a table of prompts (:data:`qibox.tables.PROMPTS`) and returns co
 or with the reason why there is none.
 """
 
-from typing import Annotated, Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
 
-
-class Sampling(BaseModel):
-    """How completions are drawn. Noise is keyed by (seed, model, key, k), never by batch."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    samples: Annotated[int, Field(ge=1)] = 1  # K, completions a prompt
-    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0  # 0 is greedy
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    max_tokens: Annotated[int, Field(ge=1)] = 512
-    seed: int = 0
-    json_schema: dict[str, Any] | None = None  # constrain the text to this schema, where supported
+from qibox.manifests.sampling import Sampling
 
 
 class Engine(Protocol):

@@ -89,7 +89,7 @@ def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False)
 
 
 def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
-    from qibox.engines.child import ChildEngine
+    from qibox.engines.process.parent import ChildEngine
 
     directory = local_directory(spec.source)
     arguments: dict[str, Any] = {
@@ -114,8 +114,8 @@ def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
 
 def _vllm(arguments: dict[str, Any], settings: VLLMSettings) -> Engine:
     """One child process for each copy of the model, each with its own share of the GPUs."""
-    from qibox.engines.child import ChildEngine
     from qibox.engines.parallel import ParallelEngine
+    from qibox.engines.process.parent import ChildEngine
 
     factory = "qibox.engines.load:start_vllm"
     copies, devices = settings.data_parallel_size, settings.tensor_parallel_size

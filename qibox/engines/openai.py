@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from qibox.engines.base import Sampling
 from qibox.engines.chat import Neutraliser, messages
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import image_url
@@ -23,6 +22,7 @@ from qibox.engines.endpoint import MalformedError, Request, Sender, TriedError, 
 from qibox.engines.noise import prompt_seed
 from qibox.engines.settings import OpenAISettings
 from qibox.errors import QiboxError, UsageError
+from qibox.manifests.sampling import Sampling
 from qibox.pool.images import ImageError
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
-from qibox.engines.base import Engine, Sampling
+from qibox.engines.base import Engine
 from qibox.engines.completions import failures
+from qibox.manifests.sampling import Sampling
 
 
 class ParallelEngine:

@@ -22,9 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qibox.engines.base import Sampling
 from qibox.engines.recording import TYPES, Piece, find_pieces, load_piece, of_model
 from qibox.errors import UsageError
+from qibox.manifests.sampling import Sampling
 from qibox.tables import COMPLETIONS
 
 NOT_RECORDED = "not recorded"

@@ -14,14 +14,14 @@ from typing import Any
 import pyarrow as pa
 from PIL import Image
 
-from qibox.engines.base import Sampling
+from qibox.engines.batching import Batcher
 from qibox.engines.chat import Neutraliser, messages
 from qibox.engines.completions import Completion, assemble, completed, failure
 from qibox.engines.dataurl import sendable
-from qibox.engines.guard import Batcher
 from qibox.engines.noise import row_keys
 from qibox.engines.settings import TransformersSettings
 from qibox.errors import QiboxError
+from qibox.manifests.sampling import Sampling
 from qibox.pool.images import ImageError, decode_image
 from qibox.torchvision_ops import declare_missing_operators
 

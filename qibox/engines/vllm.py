@@ -2,8 +2,8 @@
 
 Each prompt is one request of n = K completions with its own seed; child k of n gets seed + k. vLLM
 batches continuously, so all prompts of a call go in before any runs. Built by
-:func:`qibox.engines.load.load_engine` inside :class:`qibox.engines.child.ChildEngine`: ending that
-process frees the GPU's memory whatever state vLLM is in.
+:func:`qibox.engines.load.load_engine` inside :class:`qibox.engines.process.parent.ChildEngine`:
+ending that process frees the GPU's memory whatever state vLLM is in.
 """
 
 import math
@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from qibox.engines.base import Sampling
+from qibox.engines.batching import BrokenEngineError, is_broken
 from qibox.engines.chat import Neutraliser, messages, template_text
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import sendable
-from qibox.engines.guard import BrokenEngineError, is_broken
 from qibox.engines.noise import prompt_seed
 from qibox.engines.settings import VLLMSettings
 from qibox.errors import QiboxError
+from qibox.manifests.sampling import Sampling
 from qibox.pool.images import ImageError, decode_image
 from qibox.torchvision_ops import declare_missing_operators
 

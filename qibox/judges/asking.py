@@ -7,8 +7,9 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qibox.engines.base import Engine, Sampling
+from qibox.engines.base import Engine
 from qibox.judges.table import Failure
+from qibox.manifests.sampling import Sampling
 from qibox.tables import PROMPTS
 
 RETRY_TEMPERATURE = 0.7  # a greedy judge would only repeat the words that did not parse

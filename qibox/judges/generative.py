@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
-from qibox.engines.base import Engine, Sampling
+from qibox.engines.base import Engine
 from qibox.judges.asking import Question, UnparsableError, ask
 from qibox.judges.quoting import fill, mark, quote, text_key
 from qibox.judges.table import Failure, verdicts_table
+from qibox.manifests.sampling import Sampling
 from qibox.verdict import ANSWER_CRITERIA, REASONING_CRITERIA, Verdict, VerdictWeights
 
 RUBRIC = """\

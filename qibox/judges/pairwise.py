@@ -18,10 +18,11 @@ from statistics import fmean
 
 import pyarrow as pa
 
-from qibox.engines.base import Engine, Sampling
+from qibox.engines.base import Engine
 from qibox.judges.asking import Question, UnparsableError, ask
 from qibox.judges.quoting import fill, mark, quote, text_key
 from qibox.judges.table import Failure
+from qibox.manifests.sampling import Sampling
 from qibox.tables import VERDICTS
 
 RUBRIC = """\

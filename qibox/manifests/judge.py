@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from qibox.engines.base import Sampling
 from qibox.manifests.common import Manifest
 from qibox.manifests.panel import ModelSpec
+from qibox.manifests.sampling import Sampling
 from qibox.verdict import VerdictWeights
 
 JudgeKind = Literal["oracle", "generative", "pairwise", "replay", "hash"]

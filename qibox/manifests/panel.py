@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from qibox.engines.base import Sampling
 from qibox.manifests.common import Checked, Identifier, Manifest
+from qibox.manifests.sampling import Sampling
 
 EngineName = Literal["auto", "transformers", "vllm", "openai", "replay"]
 

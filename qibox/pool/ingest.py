@@ -17,7 +17,7 @@ from qibox.pool.duplicates import Flags, SeenHashes
 from qibox.pool.read import read_pool
 from qibox.pool.rows import Checked
 from qibox.pool.shards import ShardWriter
-from qibox.run import PoolIndex, Run
+from qibox.run.directory import PoolIndex, Run
 from qibox.tables import REJECTS
 
 logger = logging.getLogger(__name__)

@@ -6,10 +6,10 @@ shard file that is already there under the same key stays untouched.
 
 import pyarrow as pa
 
-from qibox.layout import is_of_run, pool_path, rejects_path
-from qibox.storage import Storage
+from qibox.run.layout import is_of_run, pool_path, rejects_path
+from qibox.run.storage import Storage
+from qibox.run.units import shard_key
 from qibox.tables import REJECTS
-from qibox.units import shard_key
 
 SHARD_BYTES = 256 << 20  # a shard of large images closes early: workers hold a whole one
 

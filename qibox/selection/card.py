@@ -6,7 +6,7 @@ import yaml
 
 from qibox.manifests.box import BoxManifest, Edge
 from qibox.manifests.pool import PoolManifest
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection.choose import Choice
 from qibox.selection.mix import MixRow, starved
 from qibox.selection.request import Request

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from qibox.catalog import connect
 from qibox.errors import QiboxError, UsageError
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection.edges import StratumBox, stratum_boxes
 from qibox.selection.mix import MixRow, count_mix
 from qibox.selection.request import Request

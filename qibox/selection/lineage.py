@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from qibox.catalog import LINEAGE
-from qibox.run import Run
+from qibox.run.directory import Run
+from qibox.run.units import digest
 from qibox.selection.choose import Choice
-from qibox.units import digest
 
 PACKAGES = ("qibox", "duckdb", "pyarrow")
 FORMAT = 1  # raised when the same choice comes to be written otherwise

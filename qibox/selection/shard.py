@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qibox.layout import pool_path, scores_path
 from qibox.prompts import fill_template
-from qibox.run import Run
+from qibox.run.directory import Run
+from qibox.run.layout import pool_path, scores_path
 from qibox.tables import MESSAGES, POOL, SELECTION
 
 ROWS_PER_FILE = 1000  # one file's pictures are in memory at once

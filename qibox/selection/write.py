@@ -14,7 +14,7 @@ import yaml
 
 from qibox.catalog import LINEAGE
 from qibox.errors import UsageError
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
 from qibox.selection.lineage import differences, lineage, read_lineage

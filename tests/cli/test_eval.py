@@ -7,9 +7,9 @@ from click.testing import CliRunner, Result
 from qibox.cli.eval import table
 from qibox.cli.main import cli
 from qibox.errors import UsageError
-from qibox.evaluation import Compared, Report
-from qibox.rates import Estimate, Measure
-from qibox.run import Run
+from qibox.evaluation.evaluate import Compared, Report
+from qibox.evaluation.rates import Estimate, Measure
+from qibox.run.directory import Run
 from tests.grpo.conftest import policy, recipe, run
 
 __all__ = ["policy", "recipe", "run"]  # fixtures

@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from qibox.cli.main import cli
 from qibox.errors import TooManyRejectsError, UsageError
-from qibox.run import Run
+from qibox.run.directory import Run
 from tests.recordings import record, said, write_responses
 
 

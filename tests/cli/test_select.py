@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 
 from qibox.cli.main import cli
 from qibox.errors import QiboxError
-from qibox.run import Run
+from qibox.run.directory import Run
 from tests.runs import manifest, sample, write_run
 
 

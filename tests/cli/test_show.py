@@ -8,7 +8,7 @@ from qibox.cli import console
 from qibox.cli.main import cli
 from qibox.cli.show import picture
 from qibox.errors import UsageError
-from qibox.run import DEFAULT_RUN, Run
+from qibox.run.directory import DEFAULT_RUN, Run
 from qibox.selection import by_box, choose, write_selection
 from qibox.selection.request import OPEN_BOX
 from tests.runs import png, sample, write_run

@@ -11,7 +11,7 @@ from qibox.cli import sql as sql_module
 from qibox.cli.main import cli
 from qibox.cli.sql import interact, read_queries, split_arguments
 from qibox.errors import UsageError
-from qibox.run import DEFAULT_RUN, Run
+from qibox.run.directory import DEFAULT_RUN, Run
 from tests.runs import sample, write_run
 
 

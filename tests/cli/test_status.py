@@ -5,8 +5,8 @@ from click.testing import CliRunner, Result
 from qibox.cli.account import similar
 from qibox.cli.main import cli
 from qibox.errors import UsageError
-from qibox.pipelines.lock import locked
-from qibox.pipelines.progress import Reporter, read_progress
+from qibox.scoring.lock import locked
+from qibox.scoring.progress import Reporter, read_progress
 from tests.runs import sample, write_run
 
 

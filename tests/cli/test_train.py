@@ -9,7 +9,7 @@ from qibox.cli.main import cli
 from qibox.cli.train import OVERRIDES, command, overridden
 from qibox.errors import UsageError
 from qibox.manifests import RecipeManifest, load_manifest
-from qibox.run import Run
+from qibox.run.directory import Run
 from tests.grpo.conftest import policy, recipe, run
 
 __all__ = ["policy", "recipe", "run"]  # fixtures

@@ -16,7 +16,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_idle_children() -> Iterator[None]:
-    from qibox.engines.child import end_idle_children
+    from qibox.engines.process.parent import end_idle_children
 
     yield
     end_idle_children()

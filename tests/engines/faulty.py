@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from qibox.engines.base import Sampling
 from qibox.engines.completions import Completion, assemble
+from qibox.manifests.sampling import Sampling
 
 
 class Faulty:

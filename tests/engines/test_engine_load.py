@@ -1,8 +1,8 @@
 import pytest
 
 from qibox.engines import load
-from qibox.engines.child import ChildEngine
 from qibox.engines.load import load_engine, resolve_model
+from qibox.engines.process.parent import ChildEngine
 from qibox.engines.sources import WHOLE, fingerprint, local_directory
 from qibox.engines.transformers import TransformersEngine
 from qibox.errors import UsageError

@@ -7,13 +7,13 @@ from PIL import Image
 from server import Endpoint, serving
 from tinymodel import png, prompts
 
-from qibox.engines.base import Sampling
 from qibox.engines.load import load_engine, resolve_model
 from qibox.engines.noise import prompt_seed
 from qibox.engines.openai import OpenAIEngine
 from qibox.engines.settings import OpenAISettings
 from qibox.errors import QiboxError, UsageError
 from qibox.manifests.panel import ModelSpec
+from qibox.manifests.sampling import Sampling
 
 # Waits are drawn below 50 ms, so that the tests are quick; the logic is the same.
 QUICK = {"max_wait_s": 0.05, "request_timeout_s": 2, "deadline_s": 20}

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qibox.engines.base import Sampling
 from qibox.engines.load import load_engine, resolve_model
 from qibox.engines.replay import ReplayEngine
 from qibox.errors import UsageError
 from qibox.manifests.panel import ModelSpec
+from qibox.manifests.sampling import Sampling
 from qibox.tables import COMPLETIONS, PROMPTS
 
 

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 from tinymodel import png, prompts
 
-from qibox.engines.base import Sampling
 from qibox.engines.completions import Completion
 from qibox.engines.load import start_transformers
 from qibox.engines.transformers import TransformersEngine
 from qibox.errors import QiboxError, UsageError
+from qibox.manifests.sampling import Sampling
 
 TEXTS = ["what is in the picture ?", "a b c", "one", "red blue green d e f g h", "x y z", "two"]
 

@@ -19,8 +19,8 @@ from qibox.manifests import (
     load_manifest,
 )
 from qibox.mini.pool import iter_samples
-from qibox.run import Run, RunManifest
-from qibox.storage import Storage
+from qibox.run.directory import Run, RunManifest
+from qibox.run.storage import Storage
 from qibox.tables import SELECTION
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from qibox.errors import UsageError
 from qibox.grpo.data import read_selection, selection_digest, training_dataset
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.tables import SELECTION
 from tests.grpo.conftest import selection_table
 

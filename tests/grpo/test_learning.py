@@ -3,12 +3,12 @@
 import pyarrow as pa
 import pytest
 
-from qibox.contenders import contenders_of
-from qibox.evaluation import evaluate, evaluation_of
+from qibox.evaluation.evaluate import evaluate, evaluation_of
 from qibox.grpo.plan import make_plan, training_judge
 from qibox.grpo.train import train
 from qibox.manifests import PoolManifest, RecipeManifest, load_manifest
-from qibox.run import Run
+from qibox.policies.contenders import contenders_of
+from qibox.run.directory import Run
 from tests.grpo.conftest import selection_table
 
 

@@ -7,7 +7,7 @@ from qibox.engines.sources import fingerprint
 from qibox.errors import UsageError
 from qibox.grpo.plan import differing, make_plan, trained_already, training_judge
 from qibox.manifests import JudgeManifest, RecipeManifest
-from qibox.run import Run
+from qibox.run.directory import Run
 
 
 def test_a_plan_holds_digests_and_no_path(

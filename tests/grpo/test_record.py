@@ -12,7 +12,7 @@ from qibox.grpo.reward import reward_of
 from qibox.grpo.rollout import Trajectory
 from qibox.judges.table import verdicts_table
 from qibox.manifests.recipe import Reward
-from qibox.storage import Storage
+from qibox.run.storage import Storage
 from qibox.tables import CRITERIA, ROLLOUTS
 from qibox.verdict import Verdict, VerdictWeights, score_verdict
 

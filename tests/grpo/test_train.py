@@ -16,7 +16,7 @@ from qibox.grpo.plan import make_plan
 from qibox.grpo.train import make_trainer, train, training_arguments
 from qibox.judges.load import load_judge
 from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.tables import ROLLOUTS
 from tests.grpo.test_record import recomputed
 

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from qibox.engines.base import Sampling
+from qibox.manifests.sampling import Sampling
 from qibox.responses import split_reasoning
 from qibox.tables import COMPLETIONS, POOL, PROMPTS
 

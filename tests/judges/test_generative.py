@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from qibox.engines.base import Sampling
 from qibox.judges.asking import RETRY_TEMPERATURE, UnparsableError
 from qibox.judges.generative import GenerativeJudge, parse_verdict, verdict_schema
+from qibox.manifests.sampling import Sampling
 from qibox.tables import VERDICTS
 from qibox.verdict import VerdictWeights
 

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from qibox.engines.base import Sampling
 from qibox.judges.asking import UnparsableError
 from qibox.judges.pairwise import PairwiseJudge, parse_scores
+from qibox.manifests.sampling import Sampling
 from qibox.tables import CRITERIA, VERDICTS
 
 GREEDY = Sampling(temperature=0.0, max_tokens=64)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from qibox.engines.base import Sampling
 from qibox.engines.load import load_engine
 from qibox.judges.load import load_judge
 from qibox.manifests import JudgeManifest, ModelSpec, PanelManifest, load_manifest
+from qibox.manifests.sampling import Sampling
 from qibox.mini.pool import iter_samples
 from qibox.responses import split_reasoning
 from qibox.tables import POOL, PROMPTS

@@ -12,7 +12,7 @@ import yaml
 
 from qibox.errors import TooManyRejectsError
 from qibox.manifests import PanelManifest, load_manifest
-from qibox.run import Run
+from qibox.run.directory import Run
 from tests.pool.hostile import Hostile, embedded, lined
 from tests.pool.making import pool, rows_of
 

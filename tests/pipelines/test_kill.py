@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qibox.storage import Storage
+from qibox.run.storage import Storage
 from tests.recordings import record
 
 KILLS = 20

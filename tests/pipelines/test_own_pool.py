@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from qibox.mini.pool import iter_samples
-from qibox.run import Run
+from qibox.run.directory import Run
 from tests.pool.making import rows_of
 
 QIBOX = Path(sys.executable).parent / "qibox"

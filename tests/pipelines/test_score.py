@@ -9,9 +9,6 @@ import yaml
 
 from qibox.errors import QiboxError, TooManyRejectsError, UsageError
 from qibox.manifests import JudgeManifest
-from qibox.pipelines.lock import locked
-from qibox.pipelines.plan import Wave
-from qibox.pipelines.progress import read_progress
 from qibox.pipelines.score import (
     Advance,
     Settings,
@@ -20,8 +17,11 @@ from qibox.pipelines.score import (
     dry_plan,
     score_run,
 )
-from qibox.run import RunManifest
-from qibox.storage import Storage
+from qibox.run.directory import RunManifest
+from qibox.run.storage import Storage
+from qibox.scoring.lock import locked
+from qibox.scoring.plan import Wave
+from qibox.scoring.progress import read_progress
 from tests.recordings import HASH, MODELS, K, record, recorded, write_responses
 
 SAMPLES = 12

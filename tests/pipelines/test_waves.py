@@ -11,11 +11,11 @@ from apache_beam.portability import common_urns
 
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
-from qibox.pipelines.plan import Wave, make_plan
 from qibox.pipelines.score import Settings, score_run
 from qibox.pipelines.waves import build, make_work, parse_options, resource_hints
-from qibox.run import PoolIndex, Run, RunManifest
-from qibox.storage import Storage
+from qibox.run.directory import PoolIndex, Run, RunManifest
+from qibox.run.storage import Storage
+from qibox.scoring.plan import Wave, make_plan
 from tests.recordings import record, recorded
 
 WORKER = f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"

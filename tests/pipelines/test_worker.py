@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from qibox.errors import UsageError
-from qibox.pipelines.progress import UnitReport, read_progress
 from qibox.pipelines.worker import DoUnits
-from qibox.storage import Storage
-from qibox.units import Unit
+from qibox.run.storage import Storage
+from qibox.run.units import Unit
+from qibox.scoring.progress import UnitReport, read_progress
 
 
 class Tool:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest, load_manifest
 from qibox.pool.ingest import ingest
-from qibox.run import PoolIndex, Run, RunManifest
-from qibox.storage import Storage
+from qibox.run.directory import PoolIndex, Run, RunManifest
+from qibox.run.storage import Storage
 from qibox.tables import IMAGE
 
 

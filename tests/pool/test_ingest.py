@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qibox.errors import UsageError
-from qibox.layout import pool_path
 from qibox.manifests import PoolManifest, load_manifest
 from qibox.pool import shards
 from qibox.pool.ingest import ingest
+from qibox.run.layout import pool_path
+from qibox.run.units import shard_key
 from qibox.tables import POOL
-from qibox.units import shard_key
 from tests.pool.making import images, new_run, picture, pool, read, rows_of
 
 

@@ -10,7 +10,7 @@ from qibox.box import Box
 from qibox.errors import QiboxError, UsageError
 from qibox.manifests import BoxManifest
 from qibox.manifests.box import Edge
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection import at_random, by_box, choose
 from qibox.selection.request import OPEN_BOX
 from tests.runs import Row, sample, write_run

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection import by_box, choose, write_selection
 from qibox.selection import shard as shard_module
 from qibox.selection.request import OPEN_BOX

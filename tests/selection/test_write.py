@@ -8,7 +8,7 @@ import qibox
 from qibox.errors import UsageError
 from qibox.manifests import BoxManifest, PoolManifest, load_manifest
 from qibox.manifests.box import Edge
-from qibox.run import Run
+from qibox.run.directory import Run
 from qibox.selection import Choice, at_random, by_box, choose, write_selection
 from qibox.selection import write as write_module
 from qibox.selection.card import command_line, license_of

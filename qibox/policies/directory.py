@@ -1,0 +1,94 @@
+"""The policies of a run: where each lies and where it is from.
+
+Reads RUN/policies/<name>/. A policy is trained to its end once its policy.yaml is there.
+"""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import yaml
+
+from qibox.engines.sources import BUILTIN, fingerprint, local_directory
+from qibox.errors import UsageError
+from qibox.run.storage import Storage
+
+POLICY_FILE = "policy.yaml"
+
+Lineage = dict[str, Any]
+
+
+def read_lineage(storage: Storage, name: str) -> Lineage | None:
+    """Read a policy's lineage; None if no policy of that name was trained to its end."""
+    path = f"policies/{name}/{POLICY_FILE}"
+    if not storage.exists(path):
+        return None
+    lineage: Lineage = yaml.safe_load(storage.read_text(path))
+    return lineage
+
+
+def policy_names(storage: Storage) -> list[str]:
+    """Names of the policies that were trained to their end, sorted."""
+    files = [file.split("/") for file in storage.files("policies")]
+    return sorted(parts[1] for parts in files if len(parts) == 3 and parts[2] == POLICY_FILE)
+
+
+@contextmanager
+def model_directory(storage: Storage, name: str) -> Iterator[Path]:
+    """Give a policy's model as a local directory, copied where the run lies elsewhere."""
+    folder = f"policies/{name}/model"
+    if storage.is_local:
+        yield Path(storage.path(folder))
+        return
+    with tempfile.TemporaryDirectory(prefix="qibox-policy-") as scratch:
+        for file in storage.files(folder):
+            target = Path(scratch, Path(file).name)
+            with storage.reading(file) as source:
+                target.write_bytes(source.read())
+        yield Path(scratch)
+
+
+def start_source(lineage: Lineage, given: str | None) -> tuple[str, str | None]:
+    """Return source and revision of the policy that a trained one started from.
+
+    A lineage holds no path of the machine it was trained on, so a start policy that was a directory
+    must be ``given``.
+
+    Raises:
+        UsageError: it was not given, or other weights were.
+    """
+    source, revision = lineage["plan"]["policy"], lineage["plan"]["policy_revision"]
+    if not revision.startswith("sha256:"):
+        return source, revision
+    if source.startswith(BUILTIN) and given is None:
+        given = source
+    if given is None:
+        raise UsageError(
+            f"the start policy was a directory named '{source}': say where it is with --start"
+        )
+    directory = local_directory(given)
+    if directory is None or fingerprint(directory) != revision:
+        raise UsageError(
+            f"--start {given} does not hold the weights that the policy was trained from "
+            f"('{source}', {revision[:19]}…): name the right directory"
+        )
+    return given, None
+
+
+def trained_on(storage: Storage, lineage: Lineage) -> pa.Table | None:
+    """Return question and images of what a policy was trained on; None if it is there no more."""
+    files = storage.files(f"selections/{lineage['plan']['selection']}/data")
+    if not files:
+        return None
+    tables = [storage.read_table(file, columns=["question", "images"]) for file in files]
+    return pa.concat_tables(tables)
+
+
+def as_name(source: str) -> str:
+    """Return a name, fit for a directory, for a policy that is not of this run."""
+    words = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")
+    return words or "policy"

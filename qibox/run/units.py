@@ -1,0 +1,158 @@
+"""Units of work and their keys: the sha256 of everything that determines a unit's file.
+
+pool shard → responses → judgments → scores: each key contains the one before it, so a change
+anywhere changes exactly the keys that depend on it, and the planner needs no file's content.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from qibox.manifests.judge import JudgeManifest
+from qibox.manifests.panel import ModelSpec, PanelManifest
+from qibox.run.layout import judgments_path, responses_path, scores_path
+
+Stage = Literal["responses", "judgments", "scores"]
+
+# Raised when the meaning of a stage's output changes, so that old files are not taken for new ones.
+FORMAT = {"pool": 1, "responses": 1, "judgments": 1, "scores": 1}
+
+# How a model is placed changes where it runs, not what it says.
+PLACEMENT = {"accelerator", "size_b"}
+
+# Of an engine's settings, those that say how hard it is tried and how much it is given.
+OPERATIONS = {
+    "api_key_env",
+    "attempts",
+    "batch_size",
+    "concurrency",
+    "cpu_kv_cache_gb",
+    "deadline_s",
+    "give_up_after",
+    "gpu_memory_utilization",
+    "isolate",
+    "max_restarts",
+    "max_wait_s",
+    "native_n",
+    "request_timeout_s",
+    "retries",
+    "stall_timeout_s",
+    "start_timeout_s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The work for one (stage, model, shard); ``model`` is empty for the scores stage."""
+
+    stage: Stage
+    shard: int
+    key: str
+    model: str = ""
+    judge: str = ""
+
+    @property
+    def path(self) -> str:
+        """The file that completes it, relative to the run."""
+        if self.stage == "responses":
+            return responses_path(self.model, self.shard)
+        if self.stage == "judgments":
+            return judgments_path(self.judge, self.model, self.shard)
+        return scores_path(self.shard)
+
+
+def digest(content: object) -> str:
+    """sha256 of a JSON-able value in canonical form, in hex."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shard_key(samples: pa.Table) -> str:
+    """Key of a pool shard: the hash of its rows, in order.
+
+    Only values count, not how they lie in memory: chunks, slices and what is under a null do not.
+    """
+    hasher = hashlib.sha256(f"pool/{FORMAT['pool']}".encode())
+    for name in samples.column_names:
+        hasher.update(f"/{name}:{samples[name].type}/".encode())
+        _hash_column(hasher, samples[name])
+    return hasher.hexdigest()
+
+
+def _hash_column(hasher: "hashlib._Hash", column: pa.ChunkedArray) -> None:
+    kind = column.type
+    for chunk in column.chunks:
+        hasher.update(pc.is_valid(chunk).cast(pa.uint8()).to_numpy().tobytes())
+    if pa.types.is_struct(kind):
+        for index in range(kind.num_fields):
+            _hash_column(hasher, pc.struct_field(column, index))
+        return
+    values = [chunk.drop_null() for chunk in column.chunks]
+    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+        for chunk in values:
+            hasher.update(pc.binary_length(chunk).to_numpy().tobytes())
+        for chunk in values:
+            hasher.update(_text_bytes(chunk))
+        return
+    for chunk in values:
+        hasher.update(chunk.to_numpy(zero_copy_only=False).tobytes())
+
+
+def _text_bytes(values: pa.Array) -> memoryview:
+    """The bytes of a string or binary array without nulls, end to end, not copied."""
+    _, offsets, data = values.buffers()
+    if len(values) == 0 or data is None:
+        return memoryview(b"")
+    ends = np.frombuffer(offsets, dtype=np.int32)
+    return memoryview(data)[ends[values.offset] : ends[values.offset + len(values)]]
+
+
+def responses_key(shard: str, model: str, spec: ModelSpec, panel: PanelManifest) -> str:
+    """Key of one model's responses to one shard."""
+    return digest(
+        {
+            "format": FORMAT["responses"],
+            "shard": shard,
+            "model": model,
+            "spec": _identity(spec),
+            "prompt": panel.prompt,
+            "sampling": panel.sampling.model_dump(mode="json"),
+        }
+    )
+
+
+def _identity(spec: ModelSpec) -> dict[str, Any]:
+    """What of a model decides its answers."""
+    content = spec.model_dump(mode="json", exclude=PLACEMENT)
+    settings = {k: v for k, v in content["settings"].items() if k not in OPERATIONS}
+    return {**content, "settings": settings}
+
+
+def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = ()) -> str:
+    """Key of one judge's verdicts on one file of responses.
+
+    ``beside`` are the keys of all the shard's responses, for a judge that compares them.
+    """
+    content = judge.model_dump(mode="json", exclude={"about", "source", "sources", "unverified"})
+    if judge.model is not None:
+        content["model"] = _identity(judge.model)
+    key = {"format": FORMAT["judgments"], "responses": responses, "judge": content}
+    return digest({**key, "beside": sorted(beside)} if judge.compares else key)
+
+
+def scores_key(judgments: Sequence[str], panel: PanelManifest) -> str:
+    """Key of one shard's scores, from the keys of all its judgments."""
+    return digest(
+        {
+            "format": FORMAT["scores"],
+            "judgments": sorted(judgments),
+            "min_models": panel.min_models,
+            "min_responses": panel.min_responses,
+        }
+    )

@@ -1,0 +1,110 @@
+"""Read the tables of one shard side by side, a slice of samples at a time.
+
+A shard holds the same samples in the same order in every table, each table with a fixed number of
+rows a sample. So equal positions belong together: nothing is joined, and memory holds one slice,
+not a shard.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qibox.run.storage import Storage
+
+SLICE_SAMPLES = 1000  # samples in memory at once
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table of a shard: its file, the columns wanted and its rows a sample."""
+
+    path: str
+    columns: Sequence[str]
+    per_sample: int = 1
+
+
+class RowReader:
+    """Takes rows from a Parquet file, as many at a time as are asked for."""
+
+    def __init__(self, parquet: pq.ParquetFile, columns: Sequence[str], rows: int) -> None:
+        self._batches = parquet.iter_batches(batch_size=rows, columns=list(columns))
+        self._held: list[pa.RecordBatch] = []
+        self._columns = list(columns)
+        fields = parquet.schema_arrow
+        self._schema = pa.schema([fields.field(name) for name in self._columns])
+
+    def take(self, rows: int) -> pa.Table:
+        """The next rows: exactly so many, or fewer at the end of the file."""
+        have = sum(len(batch) for batch in self._held)
+        while have < rows and (batch := next(self._batches, None)) is not None:
+            self._held.append(batch.select(self._columns))
+            have += len(batch)
+        table = pa.Table.from_batches(self._held, schema=self._schema)
+        rest = table.slice(rows)
+        self._held = rest.to_batches() if len(rest) else []
+        return table.slice(0, rows)
+
+
+@contextmanager
+def slices(
+    storage: Storage, sources: Sequence[Source], samples: int = SLICE_SAMPLES
+) -> Iterator[Iterator[list[pa.Table]]]:
+    """Open tables of one shard; gives, slice by slice, one table for each source.
+
+    All sources must have the first one's samples in the first one's order; this is checked.
+    """
+    with ExitStack() as stack:
+        readers = [
+            RowReader(
+                pq.ParquetFile(stack.enter_context(storage.reading(source.path))),
+                source.columns,
+                samples * source.per_sample,
+            )
+            for source in sources
+        ]
+        yield _slices(readers, sources, samples)
+
+
+def _slices(
+    readers: Sequence[RowReader], sources: Sequence[Source], samples: int
+) -> Iterator[list[pa.Table]]:
+    while True:
+        tables = [
+            reader.take(samples * source.per_sample)
+            for reader, source in zip(readers, sources, strict=True)
+        ]
+        ids = unique_ids(tables[0], sources[0])
+        for table, source in zip(tables[1:], sources[1:], strict=True):
+            found = unique_ids(table, source)
+            assert found.equals(ids), f"{source.path} is not aligned with {sources[0].path}"
+        if len(ids) == 0:
+            return
+        yield tables
+
+
+def unique_ids(table: pa.Table, source: Source) -> pa.Array:
+    """The ids of a slice's samples, each once, checking that each has the rows it should."""
+    ids = one_chunk(table["sample_id"])
+    each = source.per_sample
+    if each == 1:
+        return ids
+    assert len(ids) % each == 0, f"{source.path} has an incomplete sample"
+    first = ids.take(pa.array(range(0, len(ids), each), pa.int64()))
+    assert repeat(first, each).equals(ids), f"{source.path} has a sample without its {each} rows"
+    return first
+
+
+def repeat(values: pa.Array, times: int) -> pa.Array:
+    """Each value ``times`` times, in place."""
+    return values.take(pa.array(np.repeat(np.arange(len(values)), times)))
+
+
+def one_chunk(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A column as one array."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()

@@ -1,0 +1,114 @@
+"""What became of every row: in = scored + not scored, by stage and reason, from the files alone.
+
+Reads the footers of a run's tables, and the ``reason`` column of those with failed rows. Works
+while the run is going, on any runner: a unit that is not finished counts as still to do.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow.compute as pc
+
+from qibox.run.directory import PoolIndex
+from qibox.run.storage import Storage
+from qibox.run.units import Stage
+from qibox.scoring.plan import Footer, Plan, Wave
+
+STAGES: tuple[Stage, ...] = ("responses", "judgments", "scores")
+
+
+@dataclass(frozen=True)
+class StageCount:
+    """One stage's rows: total = good + failed + pending."""
+
+    name: str  # pool | responses | judgments | scores
+    total: int
+    good: int
+    failed: int
+    pending: int
+    reasons: Mapping[str, int]  # of the failed rows
+
+    @property
+    def reject_rate(self) -> float:
+        """Share of the rows done that failed, in [0, 1]; 0 where none is done."""
+        done = self.good + self.failed
+        return self.failed / done if done else 0.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run's account: each stage, and what became of the rows that were read."""
+
+    stages: tuple[StageCount, ...]
+    read: int  # rows of the source
+    duplicates: int  # of them, merged into an equal sample
+
+    @property
+    def scored(self) -> int:
+        """Samples with a quality and an instability."""
+        return self.stages[-1].good
+
+    @property
+    def not_scored(self) -> dict[str, int]:
+        """Rows that were read and have no scores, by the stage where they ended."""
+        scores = self.stages[-1]
+        counts = {
+            "pool: refused": self.stages[0].failed,
+            "pool: duplicate of a sample": self.duplicates,
+            "scores: too few judgments": scores.failed,
+            "scores: still to do": scores.pending,
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return not any(stage.pending for stage in self.stages)
+
+    @property
+    def worst(self) -> StageCount:
+        """The stage with the highest share of failed rows."""
+        return max(self.stages, key=lambda stage: stage.reject_rate)
+
+
+def summarise(storage: Storage, index: PoolIndex, plan: Plan) -> Summary:
+    """Count a run's rows; in = scored + not scored holds by construction and is asserted."""
+    stages = [pool_count(storage, index)]
+    for stage in STAGES:
+        waves = [wave for wave in plan.waves if wave.stage == stage]
+        stages.append(_stage_count(storage, stage, waves, plan.footers))
+    summary = Summary(tuple(stages), index.read, index.duplicates)
+    assert index.read == summary.scored + sum(summary.not_scored.values())
+    return summary
+
+
+def pool_count(storage: Storage, index: PoolIndex) -> StageCount:
+    """Count the rows that were read, and those refused by reason, the commonest first."""
+    reasons = _count_reasons(storage, storage.files("rejects")) if index.rejected else {}
+    return StageCount("pool", index.read, index.samples, index.rejected, 0, reasons)
+
+
+def _stage_count(
+    storage: Storage, stage: Stage, waves: list[Wave], footers: Mapping[str, Footer]
+) -> StageCount:
+    units = {unit.path: wave.sizes[unit.shard] for wave in waves for unit in wave.units}
+    done = {path: footers[path] for path in units if path in footers}
+    failed = {path: footer.failed for path, footer in done.items() if footer.failed}
+    return StageCount(
+        name=stage,
+        total=sum(units.values()),
+        good=sum(footer.rows - footer.failed for footer in done.values()),
+        failed=sum(failed.values()),
+        pending=sum(rows for path, rows in units.items() if path not in done),
+        reasons=_count_reasons(storage, list(failed)),
+    )
+
+
+def _count_reasons(storage: Storage, names: list[str]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for name in names:
+        reasons = storage.read_table(name, columns=["reason"])["reason"].drop_null()
+        for row in pc.value_counts(reasons).to_pylist():
+            counts[row["values"]] += row["counts"]
+    return dict(counts.most_common())
