@@ -29,7 +29,7 @@ def print_plan(plan: "Plan", index: "PoolIndex", out: str) -> None:
     for wave in plan.waves:
         done = len(wave.units) - len(wave.pending)
         row = (len(wave.units), done, len(wave.pending), wave.pending_rows)
-        calls = "" if wave.stage == "scores" else f"{row[3]:,}"
+        calls = f"{row[3]:,}" if wave.stage.asks else ""
         table.add_row(wave.name, f"{row[0]:,}", f"{row[1]:,}", f"{row[2]:,}", calls)
     console.out.print(table)
     console.out.print(

@@ -93,9 +93,10 @@ def command(
     from qibox.cli import console
     from qibox.cli.account import print_plan, print_summary
     from qibox.cli.watching import ConsoleWatcher
-    from qibox.pipelines.score import Settings, check_rejects, dry_plan, score_run
+    from qibox.pipelines.run import Settings, score_run
     from qibox.run.directory import RUN_FILE, Run
     from qibox.run.storage import Storage
+    from qibox.scoring.opening import check_rejects, dry_plan
 
     if beam_options and not beam_options[0].startswith("-"):
         raise click.UsageError(
@@ -107,16 +108,16 @@ def command(
     storage = Storage(out)
     goes_on = rescore != "pool" and storage.exists(RUN_FILE)
     manifest = run_manifest(options, Run.open(out).manifest if goes_on else None)
-    settings = Settings(beam_options, rescore, max_reject_rate, trust_remote_code)
+    settings = Settings(beam_options, trust_remote_code)
     changed = changed_pool(storage, manifest) if goes_on else None
     if changed is not None and not quiet:
         console.err.print(f"Note: {changed}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
-        print_plan(*dry_plan(storage, manifest, settings), out)
+        print_plan(*dry_plan(storage, manifest, rescore), out)
         return
     for caution in [] if quiet else cautions(manifest):
         console.err.print(f"Note: {caution}", highlight=False, markup=False, soft_wrap=True)
-    summary = score_run(out, manifest, ConsoleWatcher(quiet=quiet), settings)
+    summary = score_run(out, manifest, ConsoleWatcher(quiet=quiet), settings, rescore)
     if not quiet:
         print_summary(summary, out)
     check_rejects(summary, max_reject_rate)

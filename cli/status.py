@@ -19,7 +19,7 @@ def command(run: str) -> None:
     from qibox.cli.account import print_running, print_summary
     from qibox.run.directory import Run
     from qibox.scoring.lock import holder
-    from qibox.scoring.plan import make_plan
+    from qibox.scoring.plan import Job, make_plan
     from qibox.scoring.summary import summarise
 
     opened = Run.open(run)
@@ -32,6 +32,7 @@ def command(run: str) -> None:
             "the pool has not been read to its end yet; `qibox score` goes on with it"
         )
         return
-    plan = make_plan(opened, index)
+    job = Job(opened, index)
+    plan = make_plan(job)
     print_running(opened.storage, plan)
-    print_summary(summarise(opened.storage, index, plan), run)
+    print_summary(summarise(job, plan), run)

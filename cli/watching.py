@@ -11,7 +11,7 @@ from qibox.cli import console
 if TYPE_CHECKING:
     from qibox.run.storage import Storage
     from qibox.scoring.plan import Wave
-    from qibox.scoring.progress import Report
+    from qibox.scoring.progress import WaveProgress
 
 POLL_S = 0.5  # between two looks at the workers' reports, on a local disk
 REMOTE_POLL_S = 10.0
@@ -90,7 +90,7 @@ class ConsoleWatcher:
             )
 
 
-def _ended(report: "Report", wave: "Wave", seconds: float) -> str:
+def _ended(report: "WaveProgress", wave: "Wave", seconds: float) -> str:
     rows = wave.pending_rows
     kept = wave.total_rows - rows
     done = (
@@ -100,7 +100,7 @@ def _ended(report: "Report", wave: "Wave", seconds: float) -> str:
     return f"{done}{failed}" + (f"; {kept:,} were there already" if kept else "")
 
 
-def _report(storage: "Storage", wave: "Wave") -> "Report":
+def _report(storage: "Storage", wave: "Wave") -> "WaveProgress":
     from qibox.scoring.progress import read_progress
 
     report = read_progress(storage, wave.name)

@@ -8,7 +8,7 @@ after the last.
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
@@ -16,47 +16,20 @@ from apache_beam.utils.shared import Shared
 from qibox.errors import QiboxError
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.progress import Reporter, UnitReport
-
-
-class Tool(Protocol):
-    """What a wave's work needs: an engine or a judge."""
-
-    def close(self) -> None:
-        """Free it."""
-        ...
-
-
-T = TypeVar("T", bound=Tool)
-
-
-class Work(Protocol[T]):
-    """A wave's work, sent to the workers: what to load, and how to do some units of one shard."""
-
-    @property
-    def concurrent(self) -> bool:
-        """Whether threads may use the tool at the same time."""
-        ...
-
-    def load(self) -> T:
-        """Start the tool."""
-        ...
-
-    def run(self, tool: T, storage: Storage, units: tuple[Unit, ...], report: UnitReport) -> None:
-        """Write the files of these units, all of one shard and none of them there yet."""
-        ...
+from qibox.scoring.progress import Reporter
+from qibox.scoring.stage import Stage, T
 
 
 class Held(Generic[T]):
     """A process's tool and reporter, there while someone uses them."""
 
-    def __init__(self, work: Work[T], root: str, wave: str) -> None:
+    def __init__(self, stage: Stage[T], root: str, allow_remote_code: bool) -> None:
         self.storage = Storage(root)
         self.turn: AbstractContextManager[object] = (
-            nullcontext() if work.concurrent else threading.Lock()
+            nullcontext() if stage.concurrent else threading.Lock()
         )
-        self._work = work
-        self._wave = wave
+        self._stage = stage
+        self._allow_remote_code = allow_remote_code
         self._lock = threading.Lock()
         self._users = 0
         self._tool: T | None = None
@@ -66,7 +39,7 @@ class Held(Generic[T]):
         """Become a user; the first one loads."""
         with self._lock:
             if self._reporter is None:
-                self._reporter = Reporter(self.storage, self._wave)
+                self._reporter = Reporter(self.storage, self._stage.name)
             if self._tool is None:
                 self._tool = self._load(self._reporter)
             self._users += 1
@@ -87,7 +60,7 @@ class Held(Generic[T]):
 
     def _load(self, reporter: Reporter) -> T:
         try:
-            return self._work.load()
+            return self._stage.load(allow_remote_code=self._allow_remote_code)
         except QiboxError as error:
             reporter.stop(error)
             raise
@@ -96,16 +69,18 @@ class Held(Generic[T]):
 class DoUnits(beam.DoFn, Generic[T]):
     """Does the pending units of one shard; gives back how many it did."""
 
-    def __init__(self, work: Work[T], root: str, wave: str) -> None:
-        self._work = work
+    def __init__(self, stage: Stage[T], root: str, allow_remote_code: bool = False) -> None:
+        self._stage = stage
         self._root = root
-        self._wave = wave
+        self._allow_remote_code = allow_remote_code
         self._shared = Shared()
         self._held: Held[T] | None = None
 
     def setup(self) -> None:
         """Open the run, and load the wave's tool unless this process has it."""
-        held: Held[T] = self._shared.acquire(lambda: Held(self._work, self._root, self._wave))
+        held: Held[T] = self._shared.acquire(
+            lambda: Held(self._stage, self._root, self._allow_remote_code)
+        )
         self._tool, self._reporter = held.enter()
         self._held = held  # only now: leaving undoes an entry that succeeded
 
@@ -122,7 +97,7 @@ class DoUnits(beam.DoFn, Generic[T]):
     def _do(self, storage: Storage, units: tuple[Unit, ...]) -> None:
         try:
             with self._reporter.units(len(units)) as report:
-                self._work.run(self._tool, storage, units, report)
+                self._stage.do(self._tool, storage, units, report)
         except QiboxError as error:
             self._reporter.stop(error)
             raise

@@ -1,7 +1,11 @@
-"""The panel's prompt template, filled in for a whole column of questions."""
+"""What engines are given: the panel's template filled in, and the table of prompts."""
+
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from qibox.tables import PROMPTS
 
 QUESTION = "{question}"
 
@@ -13,3 +17,9 @@ def fill_template(template: str, questions: pa.Array) -> pa.Array:
     for piece in after:
         texts = pc.binary_join_element_wise(texts, questions, piece, "")
     return texts
+
+
+def make_prompts(keys: Any, system: str | None, text: Any, image: Any) -> pa.Table:
+    """One row of :data:`qibox.tables.PROMPTS` for each key, from Arrow columns of equal length."""
+    systems = pa.array([system] * len(keys), pa.string())
+    return pa.table([keys, systems, text, image], schema=PROMPTS)

@@ -109,19 +109,20 @@ def write_run(
     run.storage.write_table(rejects_path(0), _table([refused], REJECTS))
     sizes = tuple(len(rows) for rows in shards)
     read = len(samples) + 1
-    run.write_pool_index(PoolIndex(keys=keys, sizes=sizes, read=read, rejected=1, duplicates=0))
+    index = PoolIndex(keys=keys, sizes=sizes, read=read, rejected=1, duplicates=0)
+    run.write_pool_index(index)
     if scored:
-        _write_responses(run, shards, keys)
-        _write_judgments(run, shards, keys)
-        for unit, rows in zip(run.scores_units(keys), shards, strict=True):
+        _write_responses(run, shards, index)
+        _write_judgments(run, shards, index)
+        for unit, rows in zip(run.scores_units(index.shards()), shards, strict=True):
             run.storage.write_table(unit.path, _table(rows, SCORES), unit.key)
     return run
 
 
-def _write_responses(run: Run, shards: list[list[Row]], keys: tuple[str, ...]) -> None:
+def _write_responses(run: Run, shards: list[list[Row]], index: PoolIndex) -> None:
     """Each model says its name; the second model's last response to each sample fails."""
     for model in MODELS:
-        for unit in run.responses_units(model, keys):
+        for unit in run.responses_units(model, index.shards()):
             rows = [
                 {
                     "sample_id": row["sample_id"],
@@ -141,10 +142,10 @@ def _write_responses(run: Run, shards: list[list[Row]], keys: tuple[str, ...]) -
             run.storage.write_table(unit.path, _table(rows, RESPONSES), unit.key)
 
 
-def _write_judgments(run: Run, shards: list[list[Row]], keys: tuple[str, ...]) -> None:
+def _write_judgments(run: Run, shards: list[list[Row]], index: PoolIndex) -> None:
     """The first model's responses are safe and score 9, the second's unsafe and score 2."""
     judge = run.manifest.judges[0]
-    for unit in run.judgments_units(judge, keys):
+    for unit in run.judgments_units(judge, index.shards()):
         first = unit.model == MODELS[0]
         rows = [
             {

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from qibox.engines.base import Engine
 from qibox.judges.table import Failure
 from qibox.manifests.sampling import Sampling
-from qibox.tables import PROMPTS
+from qibox.prompts import make_prompts
 
 RETRY_TEMPERATURE = 0.7  # a greedy judge would only repeat the words that did not parse
 CHUNK_ROWS = 2048  # enough for an engine that batches continuously
@@ -104,14 +104,8 @@ def _read(
 
 def _prompts(samples: pa.Table, questions: Sequence[Question], system: str | None) -> pa.Table:
     images = samples["image"].take(pa.array([q.sample for q in questions], type=pa.int64()))
-    return pa.table(
-        {
-            "key": [q.key for q in questions],
-            "system": pa.array([system] * len(questions), type=pa.string()),
-            "text": [q.text for q in questions],
-            "image": images,
-        }
-    ).cast(PROMPTS)
+    keys = pa.array([q.key for q in questions], pa.string())
+    return make_prompts(keys, system, pa.array([q.text for q in questions], pa.string()), images)
 
 
 def _chunks(samples: pa.Table, questions: Sequence[Question]) -> Iterator[Sequence[Question]]:

@@ -92,7 +92,7 @@ def ingest(run: Run, progress: Callable[[int], None] | None = None) -> PoolIndex
         UsageError: the pool is not there, or lacks what its manifest names.
     """
     manifest, limit = run.manifest.pool, run.manifest.limit
-    writer = ShardWriter(run.storage, manifest.shard_size)
+    writer = ShardWriter(run.storage, manifest.shard_size, run.home)
     seen = Deduplicator()
     read = rejected = duplicates = kept = 0
     for rows in read_pool(manifest):

@@ -17,8 +17,9 @@ SHARD_BYTES = 256 << 20  # a shard of large images closes early: workers hold a 
 class ShardWriter:
     """Collects samples and rejects in order and writes them shard by shard."""
 
-    def __init__(self, storage: Storage, shard_size: int) -> None:
+    def __init__(self, storage: Storage, shard_size: int, home: str = "") -> None:
         self._storage = storage
+        self._home = home
         self._shard_size = shard_size
         self._samples: list[pa.Table] = []
         self._rows = 0
@@ -50,10 +51,18 @@ class ShardWriter:
             self._write()
         elif self._rejects:
             self._write_rejects(len(self.keys))
-        kept = {*map(pool_path, range(len(self.keys))), *self._written_rejects}
-        for name in (*self._storage.files("pool"), *self._storage.files("rejects")):
-            if name.endswith(".parquet") and is_of_run(name) and name not in kept:
-                self._storage.remove(name)
+        kept = {*map(self._pool_path, range(len(self.keys))), *self._written_rejects}
+        for folder in ("pool", "rejects"):
+            for name in self._storage.files(f"{self._home}{folder}"):
+                if is_of_run(name.removeprefix(self._home)) and name not in kept:
+                    self._remove(name)
+
+    def _pool_path(self, shard: int) -> str:
+        return pool_path(shard, self._home)
+
+    def _remove(self, name: str) -> None:
+        if name.endswith(".parquet"):  # the index stays until a new one takes its place
+            self._storage.remove(name)
 
     def _room(self, samples: pa.Table) -> int:
         """How many of these samples the shard being filled takes: at least one."""
@@ -65,8 +74,8 @@ class ShardWriter:
         shard = len(self.keys)
         table = pa.concat_tables(self._samples)
         key = shard_key(table)
-        if self._storage.table_key(pool_path(shard)) != key:
-            self._storage.write_table(pool_path(shard), table, key)
+        if self._storage.table_key(self._pool_path(shard)) != key:
+            self._storage.write_table(self._pool_path(shard), table, key)
         self._write_rejects(shard)
         self.keys.append(key)
         self.sizes.append(table.num_rows)
@@ -74,7 +83,7 @@ class ShardWriter:
 
     def _write_rejects(self, shard: int) -> None:
         if self._rejects:
-            name = rejects_path(shard)
+            name = rejects_path(shard, self._home)
             self._storage.write_table(name, pa.concat_tables(self._rejects).cast(REJECTS))
             self._written_rejects.add(name)
             self._rejects = []

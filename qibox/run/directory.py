@@ -8,10 +8,14 @@ RUN/judgments/judge=<id>/model=<id>/shard-00000.parquet
 RUN/scores/shard-00000.parquet
 RUN/rejects/shard-00000.parquet                           pool rows that could not become samples
 RUN/selections/<name>/, RUN/policies/<name>/
+RUN/evaluations/<benchmark>/                              policies' answers, in this same layout
+RUN/profiles/<policy>/                                    a policy's answers to the run's own pool
 ```
 """
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -24,8 +28,9 @@ from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import describe
 from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
+from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run.storage import Storage
-from qibox.run.units import Unit, judgments_key, responses_key, scores_key
+from qibox.run.units import Shard, Unit, first_of, judgments_key, responses_key, scores_key
 
 RUN_FILE = "run.yaml"
 POOL_INDEX = "pool/_index.json"
@@ -41,6 +46,7 @@ class RunManifest(Checked):
         tuple[JudgeManifest, ...], Field(min_length=1)
     ]  # the first one's scores count
     limit: Annotated[int, Field(ge=1)] | None = None  # samples taken from the pool; null: all
+    scored: bool = True  # false: policies answer, not a panel, and their answers make no scores
     versions: dict[str, str] = {}  # of the packages, for the record; not compared
 
 
@@ -58,13 +64,46 @@ class PoolIndex(Checked):
         """Samples over all shards."""
         return sum(self.sizes)
 
+    def shards(self, limit: int | None = None) -> tuple[Shard, ...]:
+        """The shards in order, or so much of them as holds the first ``limit`` samples."""
+        rest = self.samples if limit is None else limit
+        found = []
+        for number, (key, size) in enumerate(zip(self.keys, self.sizes, strict=True)):
+            if rest <= 0:
+                break
+            found.append(first_of(Shard(number, key, size), rest))
+            rest -= size
+        return tuple(found)
+
 
 class Run:
-    """One run directory: its manifest, the names of its files and the keys of its units."""
+    """One run directory: its manifest, the names of its files and the keys of its units.
 
-    def __init__(self, storage: Storage, manifest: RunManifest) -> None:
+    ``home`` is set for tables that lie below another run's directory; ``pool_home`` is where their
+    samples lie, if not there as well.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        manifest: RunManifest,
+        home: str = "",
+        pool_home: str | None = None,
+    ) -> None:
         self.storage = storage
         self.manifest = manifest
+        self.home = home
+        self.pool_home = home if pool_home is None else pool_home
+
+    @property
+    def url(self) -> str:
+        """Where its tables lie, for a person."""
+        return f"{self.storage.url}/{self.home}".rstrip("/")
+
+    @property
+    def borrows_pool(self) -> bool:
+        """Whether the samples are another run's."""
+        return self.pool_home != self.home
 
     @classmethod
     def open(cls, path: str | Path) -> "Run":
@@ -74,16 +113,19 @@ class Run:
             UsageError: there is no run at that path, or its manifest cannot be read.
         """
         storage = Storage(path)
-        if not storage.exists(RUN_FILE):
+        manifest = read_run_manifest(storage)
+        if manifest is None:
             raise UsageError(f"no run at {path}: `qibox score --out {path}` makes one")
-        return cls(storage, parse_run_manifest(storage.read_text(RUN_FILE), f"{path}/{RUN_FILE}"))
+        return cls(storage, manifest)
 
     @classmethod
-    def create(cls, storage: Storage, manifest: RunManifest) -> "Run":
+    def create(
+        cls, storage: Storage, manifest: RunManifest, home: str = "", pool_home: str | None = None
+    ) -> "Run":
         """Start a run by writing its manifest."""
         text = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        storage.write_text(RUN_FILE, text)
-        return cls(storage, manifest)
+        storage.write_text(f"{home}{RUN_FILE}", text)
+        return cls(storage, manifest, home, pool_home)
 
     def pool_index(self) -> PoolIndex | None:
         """What reading the pool came to; None until it has been read to its end.
@@ -91,64 +133,92 @@ class Run:
         Raises:
             UsageError: the index is damaged.
         """
-        if not self.storage.exists(POOL_INDEX):
+        name = f"{self.pool_home}{POOL_INDEX}"
+        if not self.storage.exists(name):
             return None
         try:
-            return PoolIndex.model_validate_json(self.storage.read_text(POOL_INDEX))
+            return PoolIndex.model_validate_json(self.storage.read_text(name))
         except ValidationError as error:
             raise UsageError(
-                f"{self.storage.url}/{POOL_INDEX} is damaged: remove it, and `qibox score` reads "
+                f"{self.storage.url}/{name} is damaged: remove it, and `qibox score` reads "
                 "the pool again"
             ) from error
 
     def write_pool_index(self, index: PoolIndex) -> None:
         """Mark the pool as read."""
-        self.storage.write_text(POOL_INDEX, json.dumps(index.model_dump(mode="json")))
+        text = json.dumps(index.model_dump(mode="json"))
+        self.storage.write_text(f"{self.home}{POOL_INDEX}", text)
 
-    def responses_units(self, model: str, keys: tuple[str, ...]) -> list[Unit]:
-        """The units of one panel model, one a shard; ``keys`` are the shards'."""
+    def responses_units(self, model: str, shards: Sequence[Shard]) -> list[Unit]:
+        """The units of one panel model, one a shard."""
         panel = self.manifest.panel
         return [
             Unit(
-                stage="responses",
-                shard=shard,
-                key=responses_key(key, model, panel.models[model], panel),
+                path=responses_path(model, shard.number, self.home),
+                key=responses_key(shard.key, model, panel.models[model], panel),
+                shard=shard.number,
+                samples=shard.samples,
+                pool=pool_path(shard.number, self.pool_home),
                 model=model,
+                home=self.home,
             )
-            for shard, key in enumerate(keys)
+            for shard in shards
         ]
 
-    def judgments_units(self, judge: JudgeManifest, keys: tuple[str, ...]) -> list[Unit]:
-        """The units of one judge over all models, shard by shard."""
-        responses = [self.responses_units(model, keys) for model in self.manifest.panel.models]
-        beside = [[unit.key for unit in shard] for shard in zip(*responses, strict=True)]
+    def judgments_units(self, judge: JudgeManifest, shards: Sequence[Shard]) -> list[Unit]:
+        """The units of one judge over all models, model by model.
+
+        A judge that compares is given what the whole panel said; policies that are evaluated are
+        compared with themselves alone, so that one more changes nothing of the others.
+        """
+        responses = [self.responses_units(model, shards) for model in self.manifest.panel.models]
+        together = zip(*responses, strict=True)
+        panel = {each[0].shard: [unit.key for unit in each] for each in together}
         return [
-            Unit(
-                stage="judgments",
-                shard=unit.shard,
-                key=judgments_key(unit.key, judge, beside[unit.shard]),
-                model=unit.model,
+            replace(
+                unit,
+                path=judgments_path(judge.name, unit.model, unit.shard, self.home),
+                key=judgments_key(
+                    unit.key, judge, panel[unit.shard] if self.manifest.scored else [unit.key]
+                ),
                 judge=judge.name,
             )
             for units in responses
             for unit in units
         ]
 
-    def scores_units(self, keys: tuple[str, ...]) -> list[Unit]:
-        """The units that score each shard by the run's first judge."""
+    def scores_units(self, shards: Sequence[Shard]) -> list[Unit]:
+        """The units that score each shard by the first judge; none where nothing is scored."""
+        if not self.manifest.scored:
+            return []
         judge = self.manifest.judges[0]
-        by_shard: list[list[str]] = [[] for _ in keys]
-        for unit in self.judgments_units(judge, keys):
+        by_shard: dict[int, list[str]] = {shard.number: [] for shard in shards}
+        for unit in self.judgments_units(judge, shards):
             by_shard[unit.shard].append(unit.key)
         return [
             Unit(
-                stage="scores",
-                shard=shard,
-                key=scores_key(judgments, self.manifest.panel),
+                path=scores_path(shard.number, self.home),
+                key=scores_key(by_shard[shard.number], self.manifest.panel),
+                shard=shard.number,
+                samples=shard.samples,
+                pool=pool_path(shard.number, self.pool_home),
                 judge=judge.name,
+                home=self.home,
             )
-            for shard, judgments in enumerate(by_shard)
+            for shard in shards
         ]
+
+
+def read_run_manifest(storage: Storage, home: str = "") -> RunManifest | None:
+    """The manifest of the run at a place; None where there is none.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    name = f"{home}{RUN_FILE}"
+    if not storage.exists(name):
+        return None
+    return parse_run_manifest(storage.read_text(name), f"{storage.url}/{name}")
 
 
 def parse_run_manifest(text: str, origin: str) -> RunManifest:

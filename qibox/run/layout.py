@@ -1,4 +1,8 @@
-"""Where each table's files lie in a run directory, relative to it."""
+"""Where each table's files lie, relative to the run directory.
+
+``home`` leads from there to tables of their own that lie in the same layout below it: a policy's
+profile, the evaluations of a benchmark. It is empty, or ends in a slash.
+"""
 
 import re
 
@@ -13,26 +17,46 @@ def is_of_run(name: str) -> bool:
     return _SHARD.fullmatch(name) is not None
 
 
-def pool_path(shard: int) -> str:
+def pool_path(shard: int, home: str = "") -> str:
     """The file of a pool shard."""
-    return f"pool/shard-{shard:05d}.parquet"
+    return f"{home}pool/shard-{shard:05d}.parquet"
 
 
-def rejects_path(shard: int) -> str:
+def rejects_path(shard: int, home: str = "") -> str:
     """The file of the rows that were refused while a pool shard was filled."""
-    return f"rejects/shard-{shard:05d}.parquet"
+    return f"{home}rejects/shard-{shard:05d}.parquet"
 
 
-def responses_path(model: str, shard: int) -> str:
+def responses_path(model: str, shard: int, home: str = "") -> str:
     """The file of one model's responses to one shard."""
-    return f"responses/model={model}/shard-{shard:05d}.parquet"
+    return f"{home}responses/model={model}/shard-{shard:05d}.parquet"
 
 
-def judgments_path(judge: str, model: str, shard: int) -> str:
+def judgments_path(judge: str, model: str, shard: int, home: str = "") -> str:
     """The file of one judge's verdicts on one model's responses to one shard."""
-    return f"judgments/judge={judge}/model={model}/shard-{shard:05d}.parquet"
+    return f"{home}judgments/judge={judge}/model={model}/shard-{shard:05d}.parquet"
 
 
-def scores_path(shard: int) -> str:
+def scores_path(shard: int, home: str = "") -> str:
     """The file of one shard's scores."""
-    return f"scores/shard-{shard:05d}.parquet"
+    return f"{home}scores/shard-{shard:05d}.parquet"
+
+
+def evaluation_home(benchmark: str) -> str:
+    """Where the answers of policies to a benchmark lie, in a run directory's own layout."""
+    return f"evaluations/{benchmark}/"
+
+
+def profile_home(policy: str) -> str:
+    """Where a policy's own answers to the run's pool lie."""
+    return f"profiles/{policy}/"
+
+
+def policy_path(name: str, file: str = "") -> str:
+    """The folder of a trained policy, or a file in it."""
+    return f"policies/{name}/{file}" if file else f"policies/{name}"
+
+
+def selection_path(name: str, file: str = "") -> str:
+    """The folder of a selection, or a file in it."""
+    return f"selections/{name}/{file}" if file else f"selections/{name}"

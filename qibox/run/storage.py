@@ -109,6 +109,11 @@ class Storage:
         with self.writing(name, durable=durable) as file:
             file.write(text.encode("utf-8"))
 
+    def move(self, name: str, target: str) -> None:
+        """Put a file under another name, which no file has yet."""
+        self.fs.makedirs(self.path(target).rpartition("/")[0], exist_ok=True)
+        self.fs.mv(self.path(name), self.path(target))
+
     def remove(self, name: str) -> None:
         """Remove a file or a directory with all it holds, if it is there."""
         if self.exists(name):
@@ -146,6 +151,25 @@ class Storage:
             return None
         key = metadata.get(KEY)
         return key.decode() if key else None
+
+
+class Unwritten(Storage):
+    """A storage that takes whatever is written and keeps none of it; for dry runs.
+
+    Whoever writes, moves or removes passes through what is overridden here.
+    """
+
+    @contextmanager
+    def writing(self, name: str, *, durable: bool = True) -> Iterator[BinaryIO]:
+        """Keep nothing."""
+        with tempfile.TemporaryFile() as file:
+            yield cast(BinaryIO, file)
+
+    def move(self, name: str, target: str) -> None:
+        """Move nothing."""
+
+    def remove(self, name: str) -> None:
+        """Remove nothing."""
 
 
 def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,9 +16,6 @@ import pyarrow.compute as pc
 
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import ModelSpec, PanelManifest
-from qibox.run.layout import judgments_path, responses_path, scores_path
-
-Stage = Literal["responses", "judgments", "scores"]
 
 # Raised when the meaning of a stage's output changes, so that old files are not taken for new ones.
 FORMAT = {"pool": 1, "responses": 1, "judgments": 1, "scores": 1}
@@ -48,29 +45,39 @@ OPERATIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """The work for one (stage, model, shard); ``model`` is empty for the scores stage."""
+class Shard:
+    """Some samples of a pool that are worked on together."""
 
-    stage: Stage
-    shard: int
+    number: int
     key: str
+    samples: int  # its first ones; the key tells if that is not all of them
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The work that one file completes: one stage's rows of one shard, for one model or judge."""
+
+    path: str  # the file, relative to the storage
+    key: str
+    shard: int
+    samples: int  # whose rows the file holds
+    pool: str  # the file of the samples
     model: str = ""
     judge: str = ""
-
-    @property
-    def path(self) -> str:
-        """The file that completes it, relative to the run."""
-        if self.stage == "responses":
-            return responses_path(self.model, self.shard)
-        if self.stage == "judgments":
-            return judgments_path(self.judge, self.model, self.shard)
-        return scores_path(self.shard)
+    home: str = ""  # where the tables lie that it is of, see qibox.run.layout
 
 
 def digest(content: object) -> str:
     """sha256 of a JSON-able value in canonical form, in hex."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def first_of(shard: Shard, samples: int) -> Shard:
+    """The first samples of a shard, as a shard of its own; all of them are the shard itself."""
+    if samples >= shard.samples:
+        return shard
+    return Shard(shard.number, digest({"shard": shard.key, "first": samples}), samples)
 
 
 def shard_key(samples: pa.Table) -> str:

@@ -3,52 +3,91 @@
 Reads RUN/judgments/judge=<id>/model=*/shard-N.parquet, writes RUN/scores/shard-N.parquet.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import pyarrow as pa
 
-from qibox.run.layout import judgments_path, pool_path
+from qibox.run.directory import Run
+from qibox.run.layout import judgments_path
 from qibox.run.storage import Storage
-from qibox.run.units import Unit
+from qibox.run.units import Shard, Unit
 from qibox.scores import score_samples
 from qibox.scoring.slices import Source, one_chunk, slices
+from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import SCORES
 
-Report = Callable[[pa.Array], None]  # is given the reasons of the rows just written
+
+class NoTool:
+    """Scores need neither engine nor judge."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """What scoring a shard needs to know."""
+class ScoreSamples(Stage[NoTool]):
+    """A panel's judgments become scores."""
+
+    folder = "scores"
+    asks = False
+    name = "scores"
+    per_sample = 1
 
     judge: str
-    models: Sequence[str]
+    models: tuple[str, ...]
     samples: int  # K, judgments a model and sample
     min_models: int
     min_responses: int
 
-
-def score_unit(storage: Storage, unit: Unit, scoring: Scoring, report: Report) -> None:
-    """Write one shard's scores, a slice of samples at a time."""
-    columns = ["sample_id", "model", "score", "safe"]
-    sources = [
-        Source(pool_path(unit.shard), ["sample_id"]),
-        *(
-            Source(judgments_path(scoring.judge, model, unit.shard), columns, scoring.samples)
-            for model in scoring.models
-        ),
-    ]
-    with (
-        slices(storage, sources) as parts,
-        storage.table_writer(unit.path, SCORES, unit.key) as writer,
-    ):
-        for samples, *judgments in parts:
-            scores = score_samples(
-                one_chunk(samples["sample_id"]),
-                pa.concat_tables(judgments),
-                scoring.min_models,
-                scoring.min_responses,
+    @classmethod
+    def of(cls, run: Run) -> Iterator[Self]:
+        """One, where a panel answers."""
+        panel = run.manifest.panel
+        if run.manifest.scored:
+            yield cls(
+                run.manifest.judges[0].name,
+                tuple(panel.models),
+                panel.sampling.samples,
+                panel.min_models,
+                panel.min_responses,
             )
-            writer.write_table(scores)
-            report(one_chunk(scores["reason"]))
+
+    def units(self, run: Run, shards: Sequence[Shard]) -> list[Unit]:
+        """One a shard."""
+        return run.scores_units(shards)
+
+    def load(self, *, allow_remote_code: bool = False) -> NoTool:
+        """Nothing needs starting."""
+        return NoTool()
+
+    def do(self, tool: NoTool, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
+        """Write the shard's scores, a slice of samples at a time."""
+        for unit in units:
+            self._score(storage, unit, tell)
+
+    def _score(self, storage: Storage, unit: Unit, tell: TellRows) -> None:
+        columns = ["sample_id", "model", "score", "safe"]
+        sources = [
+            Source(unit.pool, ["sample_id"]),
+            *(
+                Source(
+                    judgments_path(self.judge, model, unit.shard, unit.home), columns, self.samples
+                )
+                for model in self.models
+            ),
+        ]
+        with (
+            slices(storage, sources, unit.samples) as parts,
+            storage.table_writer(unit.path, SCORES, unit.key) as writer,
+        ):
+            for samples, *judgments in parts:
+                scores = score_samples(
+                    one_chunk(samples["sample_id"]),
+                    pa.concat_tables(judgments),
+                    self.min_models,
+                    self.min_responses,
+                )
+                writer.write_table(scores)
+                tell(one_chunk(scores["reason"]))

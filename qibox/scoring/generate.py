@@ -1,74 +1,119 @@
 """pool → responses: one model's K answers to each sample of a shard.
 
-Reads RUN/pool/shard-N.parquet, writes RUN/responses/model=<id>/shard-N.parquet. Knows nothing of
-Beam: :func:`generate_unit` is a function of a shard and an engine.
+Reads RUN/pool/shard-N.parquet, writes RUN/responses/model=<id>/shard-N.parquet.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import pyarrow as pa
 
 from qibox.engines.base import Engine
-from qibox.manifests.panel import PanelManifest
-from qibox.prompts import fill_template
+from qibox.manifests.panel import Accelerator, ModelSpec
+from qibox.manifests.sampling import Sampling
+from qibox.prompts import fill_template, make_prompts
 from qibox.responses import split_reasoning
-from qibox.run.layout import pool_path
+from qibox.run.directory import Run
 from qibox.run.storage import Storage
-from qibox.run.units import Unit
+from qibox.run.units import Shard, Unit
+from qibox.scoring.resolve import located_model
 from qibox.scoring.slices import Source, one_chunk, repeat, slices
-from qibox.tables import COMPLETIONS, IMAGE, PROMPTS, RESPONSES
+from qibox.scoring.stage import Stage, TellRows
+from qibox.tables import COMPLETIONS, IMAGE, RESPONSES
 
-Report = Callable[[pa.Array], None]  # is given the reasons of the rows just written
-Generate = Callable[[pa.Table], pa.Table]  # prompts → completions
 BLIND_ENGINES = {"replay"}  # these look up what was said and need no picture read
 
 
 @dataclass(frozen=True)
-class Asking:
-    """How one model of a panel is asked."""
+class AskModel(Stage[Engine]):
+    """One model answers: how it is run, and how it is asked."""
+
+    folder = "responses"
+    asks = True
 
     model: str
-    panel: PanelManifest
+    spec: ModelSpec
+    prompt: str
+    sampling: Sampling
+
+    @classmethod
+    def of(cls, run: Run) -> Iterator[Self]:
+        """One for each model, in the panel's order."""
+        panel = run.manifest.panel
+        for model, spec in panel.models.items():
+            yield cls(model, spec, panel.prompt, panel.sampling)
+
+    @property
+    def name(self) -> str:
+        """Whose responses they are."""
+        return f"responses-{self.model}"
+
+    @property
+    def per_sample(self) -> int:
+        """K."""
+        return self.sampling.samples
+
+    @property
+    def concurrent(self) -> bool:
+        """Only replay is used by several threads at once; an endpoint's bound is on one call."""
+        return not self.reads_images
+
+    @property
+    def accelerator(self) -> Accelerator | None:
+        """What the model needs of the machine that runs it."""
+        return self.spec.accelerator
 
     @property
     def reads_images(self) -> bool:
         """Whether the model's engine looks at pictures at all."""
-        return self.panel.models[self.model].engine not in BLIND_ENGINES
+        return self.spec.engine not in BLIND_ENGINES
+
+    def units(self, run: Run, shards: Sequence[Shard]) -> list[Unit]:
+        """One a shard."""
+        return run.responses_units(self.model, shards)
+
+    def located(self, places: Mapping[str, str]) -> Self:
+        """The model's weights at their full path."""
+        place = places.get(self.model, self.spec.source)
+        return replace(self, spec=located_model(self.spec, place))
+
+    def load(self, *, allow_remote_code: bool = False) -> Engine:
+        """Start the model's engine."""
+        from qibox.engines.load import load_engine
+
+        return load_engine(self.model, self.spec, allow_remote_code=allow_remote_code)
+
+    def do(self, tool: Engine, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
+        """Write the shard's responses, a slice of samples at a time."""
+        for unit in units:
+            self._answer(tool, storage, unit, tell)
+
+    def _answer(self, engine: Engine, storage: Storage, unit: Unit, tell: TellRows) -> None:
+        columns = ["sample_id", "question", *(["image"] if self.reads_images else [])]
+        with (
+            slices(storage, [Source(unit.pool, columns)], unit.samples) as parts,
+            storage.table_writer(unit.path, RESPONSES, unit.key) as writer,
+        ):
+            for (samples,) in parts:
+                prompts = self.prompts_of(samples)
+                completions = engine.generate(prompts, self.sampling)
+                check_completions(completions, prompts, self)
+                responses = make_responses(completions, self.model)
+                writer.write_table(responses)
+                tell(one_chunk(responses["reason"]))
+
+    def prompts_of(self, samples: pa.Table) -> pa.Table:
+        """The prompts of samples, in order: the template around each question."""
+        n = len(samples)
+        image = samples["image"] if "image" in samples.column_names else pa.nulls(n, IMAGE)
+        text = fill_template(self.prompt, one_chunk(samples["question"]))
+        return make_prompts(samples["sample_id"], self.spec.system, text, image)
 
 
-def generate_unit(
-    storage: Storage, unit: Unit, asking: Asking, engine: Engine, report: Report
-) -> None:
-    """Write one unit of responses, a slice of samples at a time."""
-    columns = ["sample_id", "question", *(["image"] if asking.reads_images else [])]
-    with (
-        slices(storage, [Source(pool_path(unit.shard), columns)]) as parts,
-        storage.table_writer(unit.path, RESPONSES, unit.key) as writer,
-    ):
-        for (samples,) in parts:
-            prompts = make_prompts(samples, asking)
-            completions = engine.generate(prompts, asking.panel.sampling)
-            check_completions(completions, prompts, asking)
-            responses = make_responses(completions, asking.model)
-            writer.write_table(responses)
-            report(one_chunk(responses["reason"]))
-
-
-def make_prompts(samples: pa.Table, asking: Asking) -> pa.Table:
-    """The prompts of samples, in order: the panel's template around each question."""
-    n = len(samples)
-    text = fill_template(asking.panel.prompt, one_chunk(samples["question"]))
-    image = samples["image"] if "image" in samples.column_names else pa.nulls(n, IMAGE)
-    system = asking.panel.models[asking.model].system
-    return pa.table(
-        [samples["sample_id"], pa.array([system] * n, pa.string()), text, image], schema=PROMPTS
-    )
-
-
-def check_completions(completions: pa.Table, prompts: pa.Table, asking: Asking) -> None:
+def check_completions(completions: pa.Table, prompts: pa.Table, asking: AskModel) -> None:
     """Assert that an engine kept its protocol: K rows for each prompt, in the prompts' order."""
-    k = asking.panel.sampling.samples
+    k = asking.per_sample
     assert completions.schema.equals(COMPLETIONS), f"{asking.model}: {completions.schema}"
     assert len(completions) == k * len(prompts), f"{asking.model}: {len(completions)} completions"
     keys = repeat(one_chunk(prompts["key"]), k)

@@ -37,7 +37,7 @@ class Stopped(BaseModel):
         return ERRORS.get(self.kind, QiboxError)(self.message)
 
 
-class Report(BaseModel):
+class WaveProgress(BaseModel):
     """What one worker process, or all together, did in a wave so far."""
 
     units: int = 0  # finished
@@ -106,7 +106,7 @@ class Reporter:
                 return
             self._changed = False
             reasons = +self._tally.reasons
-            report = Report(
+            report = WaveProgress(
                 units=self._tally.units,
                 rows=self._tally.rows,
                 failed=reasons.total(),
@@ -146,17 +146,17 @@ class UnitReport:
             self._reporter.add(0, -self._rows, Counter({r: -n for r, n in self._reasons.items()}))
 
 
-def read_progress(storage: Storage, wave: str) -> Report:
+def read_progress(storage: Storage, wave: str) -> WaveProgress:
     """All workers' reports on a wave, added up; a report that cannot be read yet is left out."""
-    total = Report()
+    total = WaveProgress()
     reasons: Counter[str] = Counter()
     for name in storage.files(f"{FOLDER}/{wave}"):
         try:
-            report = Report.model_validate(json.loads(storage.read_text(name)))
+            report = WaveProgress.model_validate(json.loads(storage.read_text(name)))
         except (FileNotFoundError, ValueError):
             continue  # removed, or not whole yet on a storage without atomic writes
         reasons.update(report.reasons)
-        total = Report(
+        total = WaveProgress(
             units=total.units + report.units,
             rows=total.rows + report.rows,
             failed=total.failed + report.failed,

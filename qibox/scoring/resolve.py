@@ -166,24 +166,21 @@ def _pinned_model(spec: ModelSpec, old: ModelSpec | None) -> ModelSpec:
     return spec.model_copy(update={"revision": old.revision}) if is_commit else spec
 
 
-def located(manifest: RunManifest) -> RunManifest:
-    """The manifest with models and recordings at absolute paths, for workers that start elsewhere.
+def located_model(spec: ModelSpec, place: str | None = None) -> ModelSpec:
+    """The model with its weights at an absolute path, for workers that start elsewhere.
 
-    The pool is read by the process that starts the run, so its paths stay.
+    ``place`` is where they are, if not where the manifest says.
     """
-    panel = manifest.panel
-    models = {name: _located_model(spec) for name, spec in panel.models.items()}
-    judges = tuple(
-        judge.model_copy(
-            update={
-                "model": None if judge.model is None else _located_model(judge.model),
-                "path": None if judge.path is None else _absolute(judge.path),
-            }
-        )
-        for judge in manifest.judges
-    )
-    update = {"panel": panel.model_copy(update={"models": models}), "judges": judges}
-    return manifest.model_copy(update=update)
+    if spec.engine == "openai":  # a name that a server gave, though it may look like a path
+        return spec
+    return spec.model_copy(update={"source": _absolute(place or spec.source)})
+
+
+def located_judge(judge: JudgeManifest) -> JudgeManifest:
+    """The judge with its model and recordings at absolute paths."""
+    model = None if judge.model is None else located_model(judge.model)
+    path = None if judge.path is None else _absolute(judge.path)
+    return judge.model_copy(update={"model": model, "path": path})
 
 
 def versions() -> dict[str, str]:
@@ -226,12 +223,6 @@ def _relative_judge(judge: JudgeManifest) -> JudgeManifest:
     path = None if judge.path is None else _relative(judge.path)
     model = None if judge.model is None else _relative_model(judge.model)
     return judge.model_copy(update={"path": path, "model": model})
-
-
-def _located_model(spec: ModelSpec) -> ModelSpec:
-    if spec.engine == "openai":
-        return spec
-    return spec.model_copy(update={"source": _absolute(spec.source)})
 
 
 def _refuse_secrets(content: object, where: str) -> None:

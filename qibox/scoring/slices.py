@@ -51,11 +51,15 @@ class RowReader:
 
 @contextmanager
 def slices(
-    storage: Storage, sources: Sequence[Source], samples: int = SLICE_SAMPLES
+    storage: Storage,
+    sources: Sequence[Source],
+    total: int | None = None,
+    samples: int = SLICE_SAMPLES,
 ) -> Iterator[Iterator[list[pa.Table]]]:
     """Open tables of one shard; gives, slice by slice, one table for each source.
 
-    All sources must have the first one's samples in the first one's order; this is checked.
+    All sources must have the first one's samples in the first one's order; this is checked. Ends
+    after ``total`` samples where that is given, though a source has more.
     """
     with ExitStack() as stack:
         readers = [
@@ -66,15 +70,17 @@ def slices(
             )
             for source in sources
         ]
-        yield _slices(readers, sources, samples)
+        yield _slices(readers, sources, samples, total)
 
 
 def _slices(
-    readers: Sequence[RowReader], sources: Sequence[Source], samples: int
+    readers: Sequence[RowReader], sources: Sequence[Source], samples: int, total: int | None
 ) -> Iterator[list[pa.Table]]:
-    while True:
+    left = total
+    while left is None or left > 0:
+        wanted = samples if left is None else min(samples, left)
         tables = [
-            reader.take(samples * source.per_sample)
+            reader.take(wanted * source.per_sample)
             for reader, source in zip(readers, sources, strict=True)
         ]
         ids = unique_ids(tables[0], sources[0])
@@ -84,6 +90,7 @@ def _slices(
         if len(ids) == 0:
             return
         yield tables
+        left = None if left is None else left - len(ids)
 
 
 def unique_ids(table: pa.Table, source: Source) -> pa.Array:

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from qibox.run.directory import PoolIndex
+from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
-from qibox.run.units import Stage
-from qibox.scoring.plan import Footer, Plan, Wave
-
-STAGES: tuple[Stage, ...] = ("responses", "judgments", "scores")
+from qibox.scoring.footers import Footer
+from qibox.scoring.plan import Job, Plan, Wave
+from qibox.scoring.stages import stages_of
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,12 @@ class Summary:
     stages: tuple[StageCount, ...]
     read: int  # rows of the source
     duplicates: int  # of them, merged into an equal sample
+    makes_scores: bool = True  # false where policies answer
 
     @property
     def scored(self) -> int:
-        """Samples with a quality and an instability."""
-        return self.stages[-1].good
+        """Samples with a quality and an instability; where nothing is scored, all samples."""
+        return self.stages[-1].good if self.makes_scores else self.stages[0].good
 
     @property
     def not_scored(self) -> dict[str, int]:
@@ -56,8 +56,8 @@ class Summary:
         counts = {
             "pool: refused": self.stages[0].failed,
             "pool: duplicate of a sample": self.duplicates,
-            "scores: too few judgments": scores.failed,
-            "scores: still to do": scores.pending,
+            "scores: too few judgments": scores.failed if self.makes_scores else 0,
+            "scores: still to do": scores.pending if self.makes_scores else 0,
         }
         return {name: count for name, count in counts.items() if count}
 
@@ -72,36 +72,45 @@ class Summary:
         return max(self.stages, key=lambda stage: stage.reject_rate)
 
 
-def summarise(storage: Storage, index: PoolIndex, plan: Plan) -> Summary:
+def summarise(job: Job, plan: Plan) -> Summary:
     """Count a run's rows; in = scored + not scored holds by construction and is asserted."""
-    stages = [pool_count(storage, index)]
-    for stage in STAGES:
-        waves = [wave for wave in plan.waves if wave.stage == stage]
-        stages.append(_stage_count(storage, stage, waves, plan.footers))
-    summary = Summary(tuple(stages), index.read, index.duplicates)
+    run, index = job.run, job.index
+    makes_scores = run.manifest.scored
+    stages = [pool_count(run, index)]
+    for folder in dict.fromkeys(stage.folder for stage in stages_of(run)):
+        waves = [wave for wave in plan.waves if wave.stage.folder == folder]
+        stages.append(_stage_count(run, folder, waves, plan.footers))
+    summary = Summary(tuple(stages), index.read, index.duplicates, makes_scores)
     assert index.read == summary.scored + sum(summary.not_scored.values())
     return summary
 
 
-def pool_count(storage: Storage, index: PoolIndex) -> StageCount:
+def pool_count(run: Run, index: PoolIndex) -> StageCount:
     """Count the rows that were read, and those refused by reason, the commonest first."""
-    reasons = _count_reasons(storage, storage.files("rejects")) if index.rejected else {}
+    files = run.storage.files(f"{run.pool_home}rejects") if index.rejected else []
+    reasons = _count_reasons(run.storage, files)
     return StageCount("pool", index.read, index.samples, index.rejected, 0, reasons)
 
 
 def _stage_count(
-    storage: Storage, stage: Stage, waves: list[Wave], footers: Mapping[str, Footer]
+    run: Run, folder: str, waves: list[Wave], footers: Mapping[str, Footer]
 ) -> StageCount:
-    units = {unit.path: wave.sizes[unit.shard] for wave in waves for unit in wave.units}
+    """Count the rows of one run's units in these waves, which may be of several runs."""
+    units = {
+        unit.path: wave.stage.per_sample * unit.samples
+        for wave in waves
+        for unit in wave.units
+        if unit.home == run.home
+    }
     done = {path: footers[path] for path in units if path in footers}
     failed = {path: footer.failed for path, footer in done.items() if footer.failed}
     return StageCount(
-        name=stage,
+        name=folder,
         total=sum(units.values()),
         good=sum(footer.rows - footer.failed for footer in done.values()),
         failed=sum(failed.values()),
         pending=sum(rows for path, rows in units.items() if path not in done),
-        reasons=_count_reasons(storage, list(failed)),
+        reasons=_count_reasons(run.storage, list(failed)),
     )
 
 

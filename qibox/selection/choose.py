@@ -119,7 +119,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -
 
 def _require_scores(run: Run) -> None:
     index = run.pool_index()
-    units = run.scores_units(index.keys) if index else []
+    units = run.scores_units(index.shards()) if index else []
     done = sum(run.storage.table_key(unit.path) == unit.key for unit in units)
     if not units or done < len(units):
         state = f"scored on {done} of its {len(units)} shards" if units else "not scored yet"

@@ -48,7 +48,7 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
         "passed": choice.passed,
         "chosen": len(choice.chosen),
         "chosen_sha256": digest(choice.chosen.to_pylist()),
-        "scores": [unit.key for unit in run.scores_units(index.keys)],
+        "scores": [unit.key for unit in run.scores_units(index.shards())],
         "versions": {name: version(name) for name in PACKAGES},
     }
 

@@ -9,19 +9,14 @@ import yaml
 
 from qibox.errors import QiboxError, TooManyRejectsError, UsageError
 from qibox.manifests import JudgeManifest
-from qibox.pipelines.score import (
-    Advance,
-    Settings,
-    Unwritten,
-    check_rejects,
-    dry_plan,
-    score_run,
-)
+from qibox.pipelines.run import Settings, score_run
 from qibox.run.directory import RunManifest
-from qibox.run.storage import Storage
+from qibox.run.storage import Storage, Unwritten
 from qibox.scoring.lock import locked
+from qibox.scoring.opening import check_rejects, dry_plan
 from qibox.scoring.plan import Wave
 from qibox.scoring.progress import read_progress
+from qibox.scoring.watcher import Advance
 from tests.recordings import HASH, MODELS, K, record, recorded, write_responses
 
 SAMPLES = 12
@@ -151,7 +146,7 @@ def test_a_later_stage_does_not_consent_to_an_earlier_ones_change(
     unbroken: Path, data: Path
 ) -> None:
     with pytest.raises(UsageError, match="--rescore responses"):
-        score_run(unbroken, recorded(data, k=1), Silent(), Settings(rescore="judgments"))
+        score_run(unbroken, recorded(data, k=1), Silent(), rescore="judgments")
 
 
 def test_a_new_judge_keeps_the_responses(data: Path, tmp_path: Path) -> None:
@@ -159,8 +154,7 @@ def test_a_new_judge_keeps_the_responses(data: Path, tmp_path: Path) -> None:
     score_run(out, recorded(data), Silent())
     before = {n: m for n, m in marks(out).items() if n.startswith("responses")}
     watcher = Silent()
-    again = Settings(rescore="judgments")
-    score_run(out, recorded(data, judges=[OTHER]), watcher, again)
+    score_run(out, recorded(data, judges=[OTHER]), watcher, rescore="judgments")
     assert watcher.waves == ["judgments-other:9", "scores:3"]
     assert {n: m for n, m in marks(out).items() if n.startswith("responses")} == before
     assert {r["judge"] for r in rows(out, "judgments")} == {"other"}
@@ -175,7 +169,7 @@ def test_a_second_judge_leaves_the_scores_of_the_first(data: Path, tmp_path: Pat
     before = marks(out)
     watcher = Silent()
     both = recorded(data, judges=[HASH, OTHER])
-    score_run(out, both, watcher, Settings(rescore="judgments"))
+    score_run(out, both, watcher, rescore="judgments")
     assert watcher.waves == ["judgments-other:9"]
     assert {name: marks(out)[name] for name in before} == before
 
@@ -187,7 +181,7 @@ def test_one_more_model_keeps_the_others(data: Path, tmp_path: Path, unbroken: P
     with pytest.raises(UsageError, match=r"panel.models.bay was absent and is now there"):
         score_run(out, recorded(data), Silent())
     watcher = Silent()
-    score_run(out, recorded(data), watcher, Settings(rescore="responses"))
+    score_run(out, recorded(data), watcher, rescore="responses")
     assert watcher.waves == ["responses-bay:3", "judgments-hash:3", "scores:3"]
     assert {name: marks(out)[name] for name in before} == before
     for table in TABLES:
@@ -203,7 +197,7 @@ def test_more_of_the_pool_keeps_the_shards_there_are(
     with pytest.raises(UsageError, match="limit was 7 and is now null"):
         score_run(out, recorded(data), Silent())
     watcher = Silent()
-    score_run(out, recorded(data), watcher, Settings(rescore="pool"))
+    score_run(out, recorded(data), watcher, rescore="pool")
     assert watcher.waves[:2] == ["pool", "responses-ada:2"]
     assert {name: marks(out)[name] for name in first} == first
     for table in TABLES:
@@ -213,7 +207,7 @@ def test_more_of_the_pool_keeps_the_shards_there_are(
 def test_less_of_the_pool_leaves_no_row_without_its_sample(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     score_run(out, recorded(data), Silent())
-    score_run(out, recorded(data, limit=7), Silent(), Settings(rescore="pool"))
+    score_run(out, recorded(data, limit=7), Silent(), rescore="pool")
     pool = {r["sample_id"] for r in rows(out, "pool") if r["sample_id"]}
     assert len(pool) == 7
     for table in TABLES:
@@ -284,7 +278,7 @@ def test_an_unknown_beam_option_is_refused_before_anything_is_written(
 
 
 def test_a_dry_run_counts_and_writes_nothing(data: Path, tmp_path: Path) -> None:
-    plan, index = dry_plan(Storage(tmp_path / "run"), recorded(data), Settings())
+    plan, index = dry_plan(Storage(tmp_path / "run"), recorded(data))
     assert (index.read, index.samples, index.rejected) == (SAMPLES, SAMPLES, 0)
     assert [(w.name, len(w.pending), w.pending_rows) for w in plan.waves] == [
         ("responses-ada", 3, 24),
@@ -300,8 +294,8 @@ def test_a_dry_run_sees_what_a_rescore_would_keep(data: Path, unbroken: Path) ->
     before = marks(unbroken)
     more = recorded(data, k=1)
     with pytest.raises(UsageError, match="--rescore responses"):
-        dry_plan(Storage(unbroken), more, Settings())
-    plan, _ = dry_plan(Storage(unbroken), recorded(data, judges=[OTHER]), Settings(rescore="pool"))
+        dry_plan(Storage(unbroken), more)
+    plan, _ = dry_plan(Storage(unbroken), recorded(data, judges=[OTHER]), rescore="pool")
     assert [len(w.pending) for w in plan.waves] == [0, 0, 0, 9, 3]
     assert marks(unbroken) == before
 

@@ -11,11 +11,11 @@ from apache_beam.portability import common_urns
 
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
-from qibox.pipelines.score import Settings, score_run
-from qibox.pipelines.waves import build, make_work, parse_options, resource_hints
+from qibox.pipelines.run import Settings, score_run
+from qibox.pipelines.wave import build, parse_options, resource_hints
 from qibox.run.directory import PoolIndex, Run, RunManifest
 from qibox.run.storage import Storage
-from qibox.scoring.plan import Wave, make_plan
+from qibox.scoring.plan import Job, Wave, make_plan
 from tests.recordings import record, recorded
 
 WORKER = f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"
@@ -46,9 +46,9 @@ def test_the_graph_carries_each_models_needs(tmp_path: Path) -> None:
     run = Run(Storage(tmp_path / "run"), manifest)
     index = PoolIndex(keys=("a", "b"), sizes=(5, 5), read=10, rejected=0, duplicates=0)
     found = {}
-    for wave in make_plan(run, index).waves:
+    for wave in make_plan(Job(run, index)).waves:
         pipeline = beam.Pipeline()
-        build(pipeline, run, wave, make_work(run, wave))
+        build(pipeline, run.storage.url, wave)
         proto = pipeline.to_runner_api()
         steps = [t for t in proto.components.transforms.values() if t.unique_name == wave.name]
         (step,) = [s for s in steps if s.environment_id]

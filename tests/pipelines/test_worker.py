@@ -1,4 +1,5 @@
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -6,9 +7,11 @@ import pytest
 
 from qibox.errors import UsageError
 from qibox.pipelines.worker import DoUnits
+from qibox.run.layout import pool_path, scores_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.progress import UnitReport, read_progress
+from qibox.scoring.progress import read_progress
+from qibox.scoring.stage import TellRows
 
 
 class Tool:
@@ -30,14 +33,16 @@ class Notes:
     inside: int = 0
     most_inside: int = 0
 
-    def load(self) -> Tool:
+    @property
+    def name(self) -> str:
+        return "scores"
+
+    def load(self, *, allow_remote_code: bool = False) -> Tool:
         if self.broken == "load":
             raise UsageError("no such weights")
         return Tool(self.log)
 
-    def run(
-        self, tool: Tool, storage: Storage, units: tuple[Unit, ...], report: UnitReport
-    ) -> None:
+    def do(self, tool: Tool, storage: Storage, units: Sequence[Unit], report: TellRows) -> None:
         import pyarrow as pa
 
         self.inside += 1
@@ -52,11 +57,11 @@ class Notes:
 
 
 def unit(n: int) -> Unit:
-    return Unit("scores", n, f"key-{n}")
+    return Unit(scores_path(n), f"key-{n}", n, 2, pool_path(n))
 
 
 def worker(work: Notes, root: Path) -> DoUnits[Tool]:
-    return DoUnits(work, str(root), "scores")
+    return DoUnits(work, str(root))  # type: ignore[arg-type]  # it has what a worker asks of a stage
 
 
 def test_a_tool_is_loaded_for_the_first_user_and_closed_after_the_last(tmp_path: Path) -> None:
@@ -117,9 +122,7 @@ def test_a_model_serves_one_thread_at_a_time(tmp_path: Path, concurrent: bool) -
 
     @dataclass
     class Meeting(Notes):
-        def run(
-            self, tool: Tool, storage: Storage, units: tuple[Unit, ...], report: UnitReport
-        ) -> None:
+        def do(self, tool: Tool, storage: Storage, units: Sequence[Unit], report: TellRows) -> None:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
             if self.concurrent:

@@ -103,8 +103,8 @@ def test_a_damaged_pool_index_says_what_to_do(run: Run) -> None:
 
 
 def test_responses_have_a_unit_for_each_shard(run: Run) -> None:
-    first, second = run.responses_units("b", INDEX.keys)
-    assert (first.stage, first.model, first.judge, first.shard) == ("responses", "b", "", 0)
+    first, second = run.responses_units("b", INDEX.shards())
+    assert (first.model, first.judge, first.shard, first.samples) == ("b", "", 0, 3)
     assert first.path == "responses/model=b/shard-00000.parquet"
     assert first.key == responses_key("k0", "b", PANEL.models["b"], PANEL)
     assert (second.shard, second.path) == (1, "responses/model=b/shard-00001.parquet")
@@ -112,32 +112,32 @@ def test_responses_have_a_unit_for_each_shard(run: Run) -> None:
 
 
 def test_judgments_have_a_unit_for_each_model_and_shard(run: Run) -> None:
-    units = run.judgments_units(HASH, INDEX.keys)
+    units = run.judgments_units(HASH, INDEX.shards())
     assert sorted((u.model, u.shard) for u in units) == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
     for unit in units:
-        answers = run.responses_units(unit.model, INDEX.keys)[unit.shard]
+        answers = run.responses_units(unit.model, INDEX.shards())[unit.shard]
         assert unit.key == judgments_key(answers.key, HASH)
         assert unit.path == judgments_path("hash", unit.model, unit.shard)
-        assert (unit.stage, unit.judge) == ("judgments", "hash")
+        assert (unit.judge, unit.samples) == ("hash", INDEX.sizes[unit.shard])
 
 
 def test_a_judge_that_compares_is_keyed_by_all_models_responses(run: Run) -> None:
     pairwise = JudgeManifest.model_validate(
         {"name": "grm", "about": "", "kind": "pairwise", "model": {"source": "grm"}}
     )
-    beside = [run.responses_units(model, INDEX.keys)[1].key for model in ("a", "b")]
-    units = {(u.model, u.shard): u for u in run.judgments_units(pairwise, INDEX.keys)}
+    beside = [run.responses_units(model, INDEX.shards())[1].key for model in ("a", "b")]
+    units = {(u.model, u.shard): u for u in run.judgments_units(pairwise, INDEX.shards())}
     assert units["a", 1].key == judgments_key(beside[0], pairwise, beside)
 
 
 def test_scores_are_keyed_by_the_first_judges_judgments(run: Run) -> None:
-    units = run.scores_units(INDEX.keys)
+    units = run.scores_units(INDEX.shards())
     assert [u.shard for u in units] == [0, 1]
     for unit in units:
-        keys = [u.key for u in run.judgments_units(ORACLE, INDEX.keys) if u.shard == unit.shard]
+        keys = [u.key for u in run.judgments_units(ORACLE, INDEX.shards()) if u.shard == unit.shard]
         assert unit.key == scores_key(keys, PANEL)
         assert unit.path == scores_path(unit.shard)
-        assert (unit.stage, unit.judge, unit.model) == ("scores", "oracle", "")
+        assert (unit.judge, unit.model) == ("oracle", "")
 
 
 def test_no_shards_are_no_units(run: Run) -> None:
@@ -152,3 +152,28 @@ def test_paths_are_the_documented_ones() -> None:
     assert responses_path("m", 12) == "responses/model=m/shard-00012.parquet"
     assert judgments_path("j", "m", 3) == "judgments/judge=j/model=m/shard-00003.parquet"
     assert scores_path(123456) == "scores/shard-123456.parquet"
+
+
+def test_part_of_a_pool_has_other_keys_where_a_shard_is_cut() -> None:
+    whole = INDEX.shards()
+    assert [(s.number, s.key, s.samples) for s in whole] == [(0, "k0", 3), (1, "k1", 2)]
+    assert INDEX.shards(5) == whole
+    assert INDEX.shards(3) == whole[:1]
+    first, second = INDEX.shards(4)
+    assert first == whole[0]
+    assert (second.number, second.samples) == (1, 1)
+    assert second.key != "k1"
+
+
+def test_policies_make_no_scores_and_lie_below_the_run(tmp_path: Path) -> None:
+    made = manifest(judges=(HASH,)).model_copy(update={"scored": False})
+    below = Run.create(Storage(tmp_path), made, home="profiles/p/", pool_home="")
+    assert below.scores_units(INDEX.shards()) == []
+    unit = below.responses_units("a", INDEX.shards())[0]
+    assert (unit.path, unit.pool) == (
+        "profiles/p/responses/model=a/shard-00000.parquet",
+        "pool/shard-00000.parquet",
+    )
+    assert (tmp_path / "profiles/p/run.yaml").exists()
+    assert below.borrows_pool
+    assert Run.open(tmp_path / "profiles/p").manifest == made

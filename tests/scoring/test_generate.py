@@ -7,14 +7,18 @@ import pytest
 from qibox.engines.completions import Completion, assemble
 from qibox.manifests import PanelManifest
 from qibox.manifests.sampling import Sampling
-from qibox.run.layout import pool_path
+from qibox.run.layout import pool_path, responses_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.generate import Asking, generate_unit, make_prompts
+from qibox.scoring.generate import AskModel
 from qibox.scoring.slices import SLICE_SAMPLES
 from qibox.tables import POOL, RESPONSES
 
-UNIT = Unit("responses", 0, "the-key", "m")
+PATH = responses_path("m", 0)
+
+
+def unit(samples: int) -> Unit:
+    return Unit(PATH, "the-key", 0, samples, pool_path(0), model="m")
 
 
 class Echo:
@@ -40,14 +44,15 @@ class Echo:
         pass
 
 
-def asking(**panel: Any) -> Asking:
+def asking(**panel: Any) -> AskModel:
     fields = {
         "name": "p",
         "about": "",
         "models": {"m": {"source": "x", "system": "be good", "engine": "transformers"}},
         "sampling": {"samples": 2},
     }
-    return Asking("m", PanelManifest.model_validate({**fields, **panel}))
+    made = PanelManifest.model_validate({**fields, **panel})
+    return AskModel("m", made.models["m"], made.prompt, made.sampling)
 
 
 def pool(questions: list[str]) -> pa.Table:
@@ -60,7 +65,7 @@ def pool(questions: list[str]) -> pa.Table:
 
 def test_a_prompt_is_the_panels_template_around_the_question() -> None:
     samples = pool(["why {question}?", "how"])
-    prompts = make_prompts(samples, asking(prompt="Look. {question} Think. {question}"))
+    prompts = asking(prompt="Look. {question} Think. {question}").prompts_of(samples)
     assert prompts.to_pylist() == [
         {
             "key": "s0",
@@ -80,7 +85,7 @@ def test_a_prompt_is_the_panels_template_around_the_question() -> None:
 def test_an_engine_that_looks_things_up_is_given_no_picture() -> None:
     replay = asking(models={"m": {"source": "x", "engine": "replay"}})
     assert not replay.reads_images
-    prompts = make_prompts(pool(["a"]).drop_columns(["image"]), replay)
+    prompts = replay.prompts_of(pool(["a"]).drop_columns(["image"]))
     assert prompts["image"].to_pylist() == [None]
     assert prompts["system"].to_pylist() == [None]
 
@@ -89,10 +94,10 @@ def test_a_unit_keeps_every_row_and_tells_the_reasons(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     storage.write_table(pool_path(0), pool(["a", "fail", "b"]))
     told: list[pa.Array] = []
-    generate_unit(storage, UNIT, asking(), Echo(), told.append)
-    table = storage.read_table(UNIT.path)
+    asking().do(Echo(), storage, [unit(3)], told.append)
+    table = storage.read_table(PATH)
     assert table.schema.remove_metadata().equals(RESPONSES)
-    assert storage.table_key(UNIT.path) == "the-key"
+    assert storage.table_key(PATH) == "the-key"
     assert table["sample_id"].to_pylist() == ["s0", "s0", "s1", "s1", "s2", "s2"]
     assert table["k"].to_pylist() == [0, 1] * 3
     assert table["model"].to_pylist() == ["m"] * 6
@@ -106,9 +111,9 @@ def test_a_large_shard_is_asked_slice_by_slice(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     storage.write_table(pool_path(0), pool(["a"] * (SLICE_SAMPLES + 1)))
     engine = Echo()
-    generate_unit(storage, UNIT, asking(), engine, lambda _: None)
+    asking().do(engine, storage, [unit(SLICE_SAMPLES + 1)], lambda _: None)
     assert [len(call) for call in engine.calls] == [SLICE_SAMPLES, 1]
-    assert len(storage.read_table(UNIT.path)) == 2 * (SLICE_SAMPLES + 1)
+    assert len(storage.read_table(PATH)) == 2 * (SLICE_SAMPLES + 1)
 
 
 class Careless(Echo):
@@ -128,6 +133,6 @@ def test_an_engine_that_breaks_its_protocol_leaves_no_file(tmp_path: Path, how: 
     storage = Storage(tmp_path)
     storage.write_table(pool_path(0), pool(["a", "b"]))
     with pytest.raises(AssertionError, match="m: "):
-        generate_unit(storage, UNIT, asking(), Careless(how), lambda _: None)
+        asking().do(Careless(how), storage, [unit(2)], lambda _: None)
     assert storage.files("responses") == []
     assert not list((tmp_path / "responses").rglob("*.parquet*"))

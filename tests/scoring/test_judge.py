@@ -5,11 +5,12 @@ import pyarrow as pa
 import pytest
 
 from qibox.judges.hash import HashJudge
+from qibox.judges.once import judge_once
 from qibox.manifests import JudgeManifest
-from qibox.run.layout import pool_path, responses_path
+from qibox.run.layout import judgments_path, pool_path, responses_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.judge import Judging, judge_once, judge_shard
+from qibox.scoring.judge import JudgeResponses
 from qibox.tables import JUDGMENTS, POOL, RESPONSES, VERDICTS
 from qibox.verdict import VerdictWeights
 
@@ -89,13 +90,14 @@ def test_verdicts_that_are_known_are_taken_over() -> None:
 
 
 def unit(model: str) -> Unit:
-    return Unit("judgments", 0, f"key-{model}", model, "j")
+    path = judgments_path("j", model, 0)
+    return Unit(path, f"key-{model}", 0, 2, pool_path(0), model=model, judge="j")
 
 
-def judging(kind: str = "hash") -> Judging:
+def judging(kind: str = "hash", panel: tuple[str, ...] = ("m", "n")) -> JudgeResponses:
     model = {"source": "x"} if kind == "pairwise" else None
     fields = {"name": "j", "about": "", "kind": kind, "model": model}
-    return Judging(JudgeManifest.model_validate(fields), ("m", "n"), 2)
+    return JudgeResponses(JudgeManifest.model_validate(fields), panel, 2)
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def storage(tmp_path: Path) -> Storage:
 def test_a_shards_models_are_judged_together_and_written_apart(storage: Storage) -> None:
     judge = Counting()
     told: list[pa.Array] = []
-    judge_shard(storage, (unit("m"), unit("n")), judging(), judge, told.append)
+    judging().do(judge, storage, (unit("m"), unit("n")), told.append)
     assert judge.asked == [[("a", "x"), ("a", "m"), ("b", "x"), ("b", "z"), ("a", "n")]]
     for model in ("m", "n"):
         table = storage.read_table(unit(model).path)
@@ -127,16 +129,32 @@ def test_a_shards_models_are_judged_together_and_written_apart(storage: Storage)
 
 def test_what_was_judged_before_is_not_judged_again(storage: Storage) -> None:
     first, second = Counting(), Counting()
-    judge_shard(storage, (unit("m"), unit("n")), judging(), first, lambda _: None)
+    judging().do(first, storage, (unit("m"), unit("n")), lambda _: None)
     whole = storage.read_table(unit("n").path)
     storage.remove(unit("n").path)
-    judge_shard(storage, (unit("n"),), judging(), second, lambda _: None)
+    judging().do(second, storage, (unit("n"),), lambda _: None)
     assert second.asked == [[("a", "n")]]  # its other text was judged for m
     assert storage.read_table(unit("n").path).equals(whole)
 
 
 def test_a_judge_that_compares_sees_all_responses_again(storage: Storage) -> None:
     judge = Counting()
-    judge_shard(storage, (unit("n"),), judging("pairwise"), judge, lambda _: None)
+    judging("pairwise").do(judge, storage, (unit("n"),), lambda _: None)
     assert set(judge.asked[0]) == {("a", "x"), ("a", "m"), ("b", "x"), ("b", "z"), ("a", "n")}
     assert storage.files("judgments") == [unit("n").path]
+
+
+def test_policies_are_compared_each_with_itself_alone(storage: Storage) -> None:
+    judge = Counting()
+    judging("pairwise", ()).do(judge, storage, (unit("m"), unit("n")), lambda _: None)
+    assert judge.asked == [
+        [("a", "x"), ("a", "m"), ("b", "x"), ("b", "z")],
+        [("a", "x"), ("a", "n"), ("b", "x")],
+    ]
+    assert storage.files("judgments") == [unit("m").path, unit("n").path]
+
+
+def test_part_of_a_shard_is_judged_where_its_answers_are_fewer(storage: Storage) -> None:
+    storage.write_table(pool_path(0), pool("a", "b", "c"))
+    judging(panel=("m",)).do(Counting(), storage, (unit("m"),), lambda _: None)
+    assert storage.read_table(unit("m").path)["sample_id"].to_pylist() == ["a", "a", "b", "b"]

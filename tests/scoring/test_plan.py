@@ -4,7 +4,8 @@ import pyarrow as pa
 
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
-from qibox.scoring.plan import Footer, make_plan, read_footer, read_footers, set_aside
+from qibox.scoring.footers import Footer, read_footer, read_footers
+from qibox.scoring.plan import Job, make_plan, set_aside
 from tests.runs import sample, write_run
 
 
@@ -17,8 +18,8 @@ def test_waves_are_the_models_then_the_judges_then_the_scores(tmp_path: Path) ->
     run = small_run(tmp_path)
     index = run.pool_index()
     assert index is not None
-    plan = make_plan(run, index)
-    assert [(w.name, w.stage, len(w.units), w.total_rows) for w in plan.waves] == [
+    plan = make_plan(Job(run, index))
+    assert [(w.name, w.stage.folder, len(w.units), w.total_rows) for w in plan.waves] == [
         ("responses-first", "responses", 2, 10),
         ("responses-second", "responses", 2, 10),
         ("judgments-hash", "judgments", 4, 20),
@@ -32,12 +33,12 @@ def test_a_unit_is_done_only_under_its_own_key(tmp_path: Path) -> None:
     run = small_run(tmp_path)
     index = run.pool_index()
     assert index is not None
-    judged = run.judgments_units(run.manifest.judges[0], index.keys)
+    judged = run.judgments_units(run.manifest.judges[0], index.shards())
     table = run.storage.read_table(judged[1].path)
     run.storage.write_table(judged[1].path, table, "another key")
     run.storage.remove(judged[2].path)
     run.storage.write_text("scores/shard-00007.parquet", "not Parquet")
-    plan = make_plan(run, index)
+    plan = make_plan(Job(run, index))
     wave = plan.waves[2]
     assert wave.pending == (judged[1], judged[2])
     assert wave.pending_rows == 4 + 6
@@ -47,7 +48,7 @@ def test_a_unit_is_done_only_under_its_own_key(tmp_path: Path) -> None:
         u.path for w in plan.waves for u in w.units if u not in wave.pending
     }
     set_aside(run.storage, plan.outdated)
-    assert make_plan(run, index).outdated == ()
+    assert make_plan(Job(run, index)).outdated == ()
     assert run.storage.read_table(f"outdated/{judged[1].path}").equals(table)
 
 

@@ -8,7 +8,7 @@ from qibox.scoring.resolve import (
     choose_engine,
     choose_models,
     choose_sampling,
-    located,
+    located_model,
     replay_responses,
     resolve_run,
 )
@@ -49,10 +49,11 @@ def test_paths_are_kept_relative_and_found_again(
     assert resolved.panel.models["ada"].source == "data/responses"
     assert str(resolved.panel.models["ada"].revision).startswith("sha256:")
     (tmp_path / "deeper").mkdir()
-    found = located(resolved)
-    assert found.panel.models["ada"].source == str(data / "responses")
+    ada = resolved.panel.models["ada"]
+    assert located_model(ada).source == str(data / "responses")
+    assert located_model(ada, str(tmp_path)).source == str(tmp_path)
     hub = manifest(models={"a": {"source": "owner/name"}}, min_models=1)
-    assert located(hub).panel.models["a"].source == "owner/name"
+    assert located_model(hub.panel.models["a"]).source == "owner/name"
 
 
 def test_a_path_elsewhere_is_relative_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,7 +62,7 @@ def test_a_path_elsewhere_is_relative_too(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path / "work")
     resolved = recorded(data)
     assert resolved.pool.path == "../data/pool.jsonl"
-    assert Path(located(resolved).panel.models["ada"].source) == data / "responses"
+    assert Path(located_model(resolved.panel.models["ada"]).source) == data / "responses"
 
 
 def test_a_secret_in_a_manifest_is_refused() -> None:

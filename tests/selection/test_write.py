@@ -118,7 +118,7 @@ def test_the_lineage_holds_what_determines_the_rows_and_no_path(run: Run) -> Non
     )
     index = run.pool_index()
     assert index is not None
-    assert lineage["scores"] == [unit.key for unit in run.scores_units(index.keys)]
+    assert lineage["scores"] == [unit.key for unit in run.scores_units(index.shards())]
     assert lineage["versions"]["qibox"] == qibox.__version__
     assert run.storage.url not in text
 

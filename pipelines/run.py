@@ -1,0 +1,131 @@
+"""pool → responses → judgments → scores: from a manifest to a summary, wave by wave.
+
+Reads the pool that the manifest names; writes the run directory (:mod:`qibox.run.directory`). What
+is already there under the right key is kept, so the same call after a stop does the rest.
+
+Run: ``qibox score --out runs/mini``.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qibox.errors import QiboxError
+from qibox.run.directory import RunManifest
+from qibox.run.storage import Storage
+from qibox.scoring.consent import RescoreStage
+from qibox.scoring.lock import locked
+from qibox.scoring.memory import share_arenas
+from qibox.scoring.opening import open_pool, open_run, sweep
+from qibox.scoring.plan import OUTDATED, Job, Plan, Wave, make_plan, set_aside
+from qibox.scoring.progress import clear_progress, take_stop
+from qibox.scoring.summary import Summary, summarise
+from qibox.scoring.watcher import Watcher
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How work is carried out; none of it changes what comes out."""
+
+    beam_options: Sequence[str] = ()
+    allow_remote_code: bool = False
+
+
+def score_run(
+    out: str | Path,
+    manifest: RunManifest,
+    watcher: Watcher,
+    settings: Settings = Settings(),
+    rescore: RescoreStage | None = None,
+) -> Summary:
+    """Make a run, or finish one that was begun; gives back the account of all its rows.
+
+    Raises:
+        UsageError: the run has another manifest, or something the manifest names is not there.
+        QiboxError: another process is writing the run.
+    """
+    storage = Storage(out)
+
+    def open_jobs() -> list[Job]:
+        run = open_run(storage, manifest, rescore)
+        return [Job(run, open_pool(run, watcher))]
+
+    (summary,) = work_off(storage, open_jobs, watcher, settings)
+    return summary
+
+
+def work_off(
+    storage: Storage, open_jobs: Callable[[], Sequence[Job]], watcher: Watcher, settings: Settings
+) -> list[Summary]:
+    """Do what is missing of some runs in one storage; gives back the account of each.
+
+    ``open_jobs`` is called once nobody else can write there.
+
+    Raises:
+        QiboxError: another process writes there, or a worker could not go on.
+    """
+    _get_beam_ready(settings)
+    with locked(storage):
+        clear_progress(storage)
+        jobs = open_jobs()
+        if not settings.beam_options:  # workers elsewhere may still be writing
+            for job in jobs:
+                sweep(job.run)
+        plan = make_plan(*jobs)
+        _set_aside(storage, plan, watcher)
+        for wave in plan.waves:
+            if wave.pending:
+                _run(storage, wave, watcher, settings)
+        clear_progress(storage)
+        plan = make_plan(*jobs)
+        if plan.pending:
+            raise QiboxError(
+                f"the Beam runner ended with {plan.pending} units of {storage.url} not done: the "
+                "same command goes on with them"
+            )
+        return [summarise(job, plan) for job in jobs]
+
+
+def _get_beam_ready(settings: Settings) -> None:
+    with _quietly():
+        from qibox.pipelines.wave import parse_options, quiet_beam
+
+    quiet_beam()
+    share_arenas()
+    parse_options(settings.beam_options)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Beam warns, when it is imported, of Google libraries that only its users need."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _set_aside(storage: Storage, plan: Plan, watcher: Watcher) -> None:
+    if plan.outdated:
+        where = f"{storage.url}/{OUTDATED}"
+        watcher.remark(f"{len(plan.outdated)} files of another manifest moved to {where}")
+        set_aside(storage, plan.outdated)
+
+
+def _run(storage: Storage, wave: Wave, watcher: Watcher, settings: Settings) -> None:
+    from qibox.pipelines.wave import run_wave
+
+    try:
+        with watcher.wave(storage, wave):
+            run_wave(storage.url, wave, settings.beam_options, settings.allow_remote_code)
+    except QiboxError:
+        raise
+    except Exception as error:
+        if "KeyboardInterrupt" in str(error):  # Beam makes it an error of the step that it met
+            raise KeyboardInterrupt from None
+        stopped = take_stop(storage, wave.name)
+        if stopped is None:
+            raise
+        raise stopped.error() from None

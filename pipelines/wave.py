@@ -1,0 +1,104 @@
+"""A wave as a Beam pipeline: Create(shards) | Reshuffle | DoUnits, run to its end.
+
+Elements are the pending units of one shard; the data stays columnar inside the step. What a model
+needs of a machine goes to the runner as resource hints on the step.
+"""
+
+import io
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+from qibox.errors import UsageError
+from qibox.manifests.panel import Accelerator
+from qibox.pipelines.worker import DoUnits
+from qibox.scoring.plan import Wave
+
+
+def resource_hints(accelerator: Accelerator | None) -> dict[str, str]:
+    """Beam's resource hints for what a model needs; a runner without such machines ignores them."""
+    if accelerator is None:
+        return {}
+    hints = {}
+    if accelerator.type is not None:
+        count = f"count:{accelerator.count}"
+        hints["accelerator"] = f"type:{accelerator.type};{count};install-nvidia-driver"
+    if accelerator.min_ram_gb is not None:
+        hints["min_ram"] = f"{accelerator.min_ram_gb}GB"
+    return hints
+
+
+def build(pipeline: beam.Pipeline, root: str, wave: Wave, allow_remote_code: bool = False) -> None:
+    """Put a wave's steps into a pipeline: the shards, spread over workers, each done whole."""
+    step = beam.ParDo(DoUnits(wave.stage, root, allow_remote_code))
+    (
+        pipeline
+        | "Shards" >> beam.Create(wave.shards())
+        | "Spread" >> beam.Reshuffle()
+        | wave.name >> step.with_resource_hints(**resource_hints(wave.stage.accelerator))
+    )
+
+
+def run_wave(
+    root: str, wave: Wave, options: Sequence[str] = (), allow_remote_code: bool = False
+) -> None:
+    """Run a wave's pipeline to its end; without ``--runner`` in this process.
+
+    Raises:
+        UsageError: a Beam option that is unknown or does not hold.
+        Exception: what Beam raises when a step fails.
+    """
+    pipeline = beam.Pipeline(**_runner(wave.stage.concurrent, list(options)))
+    build(pipeline, root, wave, allow_remote_code)
+    result = pipeline.run()
+    try:
+        result.wait_until_finish()
+    except KeyboardInterrupt:
+        result.cancel()
+        raise
+
+
+def _runner(concurrent: bool, options: list[str]) -> dict[str, Any]:
+    parsed = parse_options(options)
+    if parsed.view_as(StandardOptions).runner is not None:
+        return {"options": parsed}
+    workers = os.cpu_count() or 1
+    if concurrent and workers > 1 and not any("direct_" in option for option in options):
+        threads = [f"--direct_num_workers={workers}", "--direct_running_mode=multi_threading"]
+        parsed = parse_options([*options, *threads])
+    return {"options": parsed, "runner": FnApiRunner()}
+
+
+def parse_options(options: Sequence[str]) -> PipelineOptions:
+    """Check Beam's own options; a runner of another kind may know more than Beam does.
+
+    Raises:
+        UsageError: one that Beam does not know, or whose value does not hold.
+    """
+    complaint = io.StringIO()
+    try:
+        with redirect_stderr(complaint):
+            parsed = PipelineOptions(list(options))
+            known = parsed.get_all_options(drop_default=True)
+            every = parsed.get_all_options(drop_default=True, retain_unknown_options=True)
+    except SystemExit as error:  # argparse's way to refuse a value
+        said = complaint.getvalue().rpartition("error: ")[2].strip()
+        raise UsageError(f"Beam refuses the options after --: {said}") from error
+    unknown = sorted(set(every) - set(known))
+    if unknown and "runner" not in known:
+        raise UsageError(
+            f"Beam knows no option {', '.join(unknown)}: what comes after -- is for Beam, e.g. "
+            "`-- --runner=PortableRunner --job_endpoint=HOST:PORT`"
+        )
+    return parsed
+
+
+def quiet_beam() -> None:
+    """Beam's workers tell of every step, and tell of each error what the error itself says."""
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)

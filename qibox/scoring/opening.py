@@ -1,0 +1,114 @@
+"""Open a run to work on it: its manifest agreed to, its pool read, its folder its own."""
+
+from pathlib import Path
+
+from qibox.errors import TooManyRejectsError, UsageError
+from qibox.run.directory import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
+from qibox.run.layout import is_of_run
+from qibox.run.storage import Storage, Unwritten
+from qibox.scoring.consent import RescoreStage, check_consent, compare
+from qibox.scoring.plan import Job, Plan, make_plan
+from qibox.scoring.stages import STAGE_FOLDERS
+from qibox.scoring.summary import Summary, pool_count
+from qibox.scoring.watcher import Watcher
+
+
+def open_run(storage: Storage, manifest: RunManifest, rescore: RescoreStage | None) -> Run:
+    """Create the run, or open it under the same manifest, or under another with consent.
+
+    Raises:
+        UsageError: the run's manifest differs and ``rescore`` does not cover that.
+    """
+    if not storage.exists(RUN_FILE):
+        _check_free(storage)
+        return Run.create(storage, manifest)
+    run = Run.open(storage.url)
+    differences = compare(run.manifest, manifest)
+    check_consent(differences, rescore, storage.url)
+    if rescore == "pool":  # agreed to read it again; shards that stay the same are kept
+        storage.remove(POOL_INDEX)
+    return Run.create(storage, manifest) if differences else run
+
+
+def _check_free(storage: Storage) -> None:
+    """Refuse a directory where a run would mix its files with somebody's own."""
+    for folder in ("pool", "rejects", *STAGE_FOLDERS):
+        for name in storage.files(folder):
+            if not is_of_run(name):
+                raise UsageError(
+                    f"{storage.url} is no run, and holds {name}, where a run keeps files of its "
+                    "own: give another directory with --out"
+                )
+
+
+def open_pool(run: Run, watcher: Watcher) -> PoolIndex:
+    """The run's pool as shards, read now unless it was read before.
+
+    Raises:
+        UsageError: no sample could be read.
+    """
+    from qibox.pool.ingest import ingest
+
+    index = run.pool_index()
+    if index is None:
+        with watcher.reading() as advance:
+            index = ingest(run, advance)
+    if not index.samples:
+        raise UsageError(_no_sample(run, index))
+    return index
+
+
+def _no_sample(run: Run, index: PoolIndex) -> str:
+    if not index.read:
+        return f"the pool {run.manifest.pool.name} has no rows"
+    reason, count = next(iter(pool_count(run, index).reasons.items()))
+    return (
+        f"the pool has no sample: {index.rejected} of {index.read} rows were refused, {count} of "
+        f"them because: {reason}. `qibox status {run.url}` shows the others"
+    )
+
+
+def sweep(run: Run) -> None:
+    """Remove what a killed local process left half-written."""
+    if not run.storage.is_local:
+        return
+    for folder in ("pool", *STAGE_FOLDERS):
+        for path in Path(run.storage.path(f"{run.home}{folder}")).rglob(".*.parquet.*"):
+            path.unlink(missing_ok=True)
+
+
+def dry_plan(
+    storage: Storage, manifest: RunManifest, rescore: RescoreStage | None = None
+) -> tuple[Plan, PoolIndex]:
+    """What scoring would do, and what the pool holds; nothing is written.
+
+    A pool that was not read yet is read and checked, but not kept.
+    """
+    from qibox.pool.ingest import ingest
+
+    run = Run(storage, manifest)
+    index = None
+    if storage.exists(RUN_FILE):
+        old = Run.open(storage.url)
+        check_consent(compare(old.manifest, manifest), rescore, storage.url)
+        index = None if rescore == "pool" else old.pool_index()
+    if index is None:
+        index = ingest(Run(Unwritten(storage.url), manifest))
+    return make_plan(Job(run, index)), index
+
+
+def check_rejects(summary: Summary, allowed: float) -> None:
+    """Raise if a stage lost more than the allowed share of its rows.
+
+    Raises:
+        TooManyRejectsError: names the stage, its share and the commonest reason.
+    """
+    worst = summary.worst
+    if worst.reject_rate <= allowed:
+        return
+    reason, count = next(iter(worst.reasons.items()))
+    raise TooManyRejectsError(
+        f"{worst.failed} of {worst.good + worst.failed} rows of the stage {worst.name} failed "
+        f"({worst.reject_rate:.1%}, allowed {allowed:.1%}), {count} of them because: {reason}. All "
+        "else is done; allow more with --max-reject-rate"
+    )
