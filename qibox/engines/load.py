@@ -72,10 +72,11 @@ def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False)
     if spec.engine == "auto":
         spec = resolve_model(spec)
     settings = check_settings(spec.engine, spec.settings)
+    noise_id = spec.noise_id or model
     if isinstance(settings, OpenAISettings):
         from qibox.engines.openai import OpenAIEngine
 
-        return OpenAIEngine(model, spec.source, settings)
+        return OpenAIEngine(noise_id, spec.source, settings)
     if isinstance(settings, ReplaySettings):
         from qibox.engines.replay import ReplayEngine
 
@@ -93,7 +94,7 @@ def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
 
     directory = local_directory(spec.source)
     arguments: dict[str, Any] = {
-        "model": model,
+        "model": spec.noise_id or model,
         "source": spec.source if directory is None else str(directory),
         "settings": settings.model_dump(mode="json"),
         "revision": spec.revision if directory is None else None,

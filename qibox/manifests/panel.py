@@ -28,6 +28,7 @@ class ModelSpec(Checked):
     system: str | None = None  # system prompt
     accelerator: Accelerator | None = None
     size_b: Annotated[float, Field(gt=0)] | None = None  # parameters, billions
+    noise_id: str | None = None  # id that keys its sampling noise; null: its own
     trust_remote_code: bool = False  # needs the command line's consent as well
 
 

@@ -1,16 +1,19 @@
-"""Whom an evaluation compares: a run's policy with the one it started from, or one alone."""
+"""Whom an evaluation asks: policies of a run, the ones they started from, policies from elsewhere.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+All of them are drawn under the same noise, so that what differs between two is not their luck.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
 from qibox.engines.load import resolve_model
+from qibox.engines.sources import local_directory
 from qibox.errors import UsageError
-from qibox.manifests.panel import ModelSpec
+from qibox.manifests.panel import EngineName, ModelSpec
 from qibox.policies.directory import (
     as_name,
     model_directory,
@@ -21,28 +24,66 @@ from qibox.policies.directory import (
 )
 from qibox.run.directory import Run
 
-Stage = Literal["start", "trained"]
+NOISE_ID = "policy"  # keys the sampling noise of every contender
+START = "start-"  # how the names of policies before training begin
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One policy to evaluate, at one stage."""
+    """One policy to ask."""
 
-    stage: Stage
-    spec: ModelSpec  # resolved
+    name: str  # its id among the answers
+    spec: ModelSpec  # resolved; holds no path of this machine
+    place: str  # where its weights are: what an engine loads
+    start: str | None = None  # the contender it started from
+    known: pa.Table | None = None  # question and images of what it was trained on, where known
+
+
+@dataclass(frozen=True)
+class Running:
+    """How contenders are run, where that is not left open."""
+
+    engine: EngineName = "auto"
+    replay: str | None = None  # play recorded responses, looked up by the contenders' names
 
 
 @contextmanager
 def contenders_of(
-    run: Run, policy: str, start: str | None = None
-) -> Iterator[tuple[str, list[Contender], pa.Table | None]]:
-    """Find a policy: its name, whom to evaluate, and what it was trained on where that is known.
+    run: Run,
+    policies: Sequence[str],
+    start: str | None = None,
+    running: Running = Running(),
+) -> Iterator[list[Contender]]:
+    """Find policies and, for those of the run, the ones they started from; starts come first.
 
-    ``policy`` is the name of one in the run, which is compared with its start; or a source (hub id,
-    directory, builtin:<name>), which stands alone.
+    A policy is the name of one in the run, or a source (hub id, directory, builtin:<name>), which
+    stands alone. Equal starts are one contender. ``start`` is where a start policy is that was a
+    directory.
 
     Raises:
         UsageError: no such policy, or its start policy cannot be found.
+    """
+    starts: dict[str, Contender] = {}
+    found: dict[str, Contender] = {}
+    with ExitStack() as stack:
+        for policy in dict.fromkeys(policies):
+            after = stack.enter_context(contender_of(run, policy, running))
+            lineage = read_lineage(run.storage, policy)
+            if lineage is not None:
+                source, revision = start_source(lineage, start)
+                before = _apart(_elsewhere(source, revision, running, START), starts)
+                starts.setdefault(before.name, before)
+                after = replace(after, start=before.name)
+            found[after.name] = after
+        yield [*starts.values(), *found.values()]
+
+
+@contextmanager
+def contender_of(run: Run, policy: str, running: Running = Running()) -> Iterator[Contender]:
+    """Find one policy: of the run by its name, or from elsewhere by its source.
+
+    Raises:
+        UsageError: no such policy.
     """
     lineage = read_lineage(run.storage, policy)
     if lineage is None:
@@ -52,20 +93,51 @@ def contenders_of(
                 f"no policy named '{policy}' in run {run.storage.url} (there: {there}): "
                 f"`qibox train {run.storage.url} --name {policy}` makes one"
             )
-        yield as_name(policy), [contender("trained", policy)], None
+        yield _elsewhere(policy, None, running)
         return
     with model_directory(run.storage, policy) as folder:
-        before = contender("start", *start_source(lineage, start))
-        after = contender("trained", str(folder))
-        yield policy, [before, after], trained_on(run.storage, lineage)
+        known = trained_on(run.storage, lineage)
+        yield _contender(policy, f"policy:{policy}", str(folder), None, running, known)
+
+
+def starts_of(contenders: Sequence[Contender]) -> Mapping[str, str]:
+    """Which contender each one started from, by name."""
+    return {each.name: each.start for each in contenders if each.start is not None}
+
+
+def _elsewhere(source: str, revision: str | None, running: Running, prefix: str = "") -> Contender:
+    """A policy by its source; a directory is named by its last part, wherever it lies."""
+    directory = local_directory(source)
+    is_path = directory is not None and not source.startswith("builtin:")
+    shown = directory.resolve().name if is_path and directory is not None else source
+    name = prefix + as_name(shown.removeprefix("builtin:") if prefix else shown)
+    return _contender(name, shown, source, revision, running, None)
+
+
+def _contender(
+    name: str,
+    source: str,
+    place: str,
+    revision: str | None,
+    running: Running,
+    known: pa.Table | None,
+) -> Contender:
+    if running.replay is not None:
+        spec = ModelSpec(source=running.replay, engine="replay", noise_id=NOISE_ID)
+        return Contender(name, resolve_model(spec), running.replay, known=known)
+    spec = ModelSpec(source=place, revision=revision, engine=running.engine, noise_id=NOISE_ID)
+    spec = resolve_model(spec).model_copy(update={"source": source})
+    return Contender(name, spec, place, known=known)
+
+
+def _apart(contender: Contender, others: Mapping[str, Contender]) -> Contender:
+    """The contender, by a longer name where another one of its name has other weights."""
+    same = others.get(contender.name)
+    if same is None or same.spec == contender.spec:
+        return contender
+    revision = str(contender.spec.revision).removeprefix("sha256:")
+    return replace(contender, name=f"{contender.name}-{revision[:8]}")
 
 
 def _is_source(policy: str) -> bool:
     return ":" in policy or "/" in policy or Path(policy).is_dir()
-
-
-def contender(stage: Stage, source: str, revision: str | None = None) -> Contender:
-    """Resolve a policy by its source: hub id, directory or builtin:<name>."""
-    # In this process: one policy is loaded, used and dropped, so a process of its own buys nothing.
-    spec = ModelSpec(source=source, revision=revision, settings={"isolate": False})
-    return Contender(stage=stage, spec=resolve_model(spec))

@@ -137,6 +137,8 @@ def responses_key(shard: str, model: str, spec: ModelSpec, panel: PanelManifest)
 def _identity(spec: ModelSpec) -> dict[str, Any]:
     """What of a model decides its answers."""
     content = spec.model_dump(mode="json", exclude=PLACEMENT)
+    if spec.noise_id is None:  # came later than the first keys, which know nothing of it
+        del content["noise_id"]
     settings = {k: v for k, v in content["settings"].items() if k not in OPERATIONS}
     return {**content, "settings": settings}
 

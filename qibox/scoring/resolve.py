@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from qibox.engines.load import resolve_model
 from qibox.errors import UsageError, WeightsNotFoundError
@@ -106,25 +107,46 @@ def resolve_run(
         UsageError: weights or recordings that are not there, a secret in a manifest.
     """
     if earlier is not None:
-        pool, panel = _pinned_pool(pool, earlier.pool), _pinned_panel(panel, earlier.panel)
-        judges = [_pinned_judge(judge, earlier.judges) for judge in judges]
+        panel = _pinned_panel(panel, earlier.panel)
     models = {}
     for name, spec in panel.models.items():
         with _naming(f"model '{name}'"):
             models[name] = _relative_model(resolve_model(spec))
-    settled = []
-    for judge in judges:
-        with _naming(f"judge '{judge.name}'"):
-            settled.append(_relative_judge(resolve_judge(judge)))
-    manifest = RunManifest(
-        pool=_relative_pool(resolve_pool(pool)),
+    return settled_run(
+        pool=settled_pool(pool, earlier),
         panel=panel.model_copy(update={"models": models}),
-        judges=tuple(settled),
+        judges=settled_judges(judges, earlier),
         limit=limit,
-        versions=versions(),
     )
+
+
+def settled_run(**fields: Any) -> RunManifest:
+    """The manifest made of settled parts; see :class:`qibox.run.directory.RunManifest`.
+
+    Raises:
+        UsageError: a secret in a manifest.
+    """
+    manifest = RunManifest(**fields, versions=versions())
     _refuse_secrets(manifest.model_dump(mode="json"), "")
     return RunManifest.model_validate(manifest.model_dump())
+
+
+def settled_pool(pool: PoolManifest, earlier: RunManifest | None = None) -> PoolManifest:
+    """The pool at a revision, its paths relative."""
+    pinned = pool if earlier is None else _pinned_pool(pool, earlier.pool)
+    return _relative_pool(resolve_pool(pinned))
+
+
+def settled_judges(
+    judges: Sequence[JudgeManifest], earlier: RunManifest | None = None
+) -> tuple[JudgeManifest, ...]:
+    """The judges with what decides their verdicts filled in, their paths relative."""
+    settled = []
+    for judge in judges:
+        pinned = judge if earlier is None else _pinned_judge(judge, earlier.judges)
+        with _naming(f"judge '{judge.name}'"):
+            settled.append(_relative_judge(resolve_judge(pinned)))
+    return tuple(settled)
 
 
 @contextmanager
