@@ -15,7 +15,9 @@ from statistics import median
 
 from qibox.manifests import BoxManifest, load_manifest
 from qibox.run.directory import Run
-from qibox.selection import by_box, choose, write_selection
+from qibox.selection.choose import choose
+from qibox.selection.request import by_box
+from qibox.selection.write import write_selection
 
 
 def main() -> None:

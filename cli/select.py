@@ -9,7 +9,8 @@ from qibox.run.directory import DEFAULT_RUN
 if TYPE_CHECKING:
     from qibox.manifests.box import BoxManifest, Edge
     from qibox.run.directory import Run
-    from qibox.selection import Choice, Request
+    from qibox.selection.choose import Choice
+    from qibox.selection.request import Request
 
 STRATA = ["pool", "risk", "category", "source"]
 
@@ -63,7 +64,8 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
     """
     from qibox.cli import console
     from qibox.run.directory import Run
-    from qibox.selection import choose, written_already
+    from qibox.selection.choose import choose
+    from qibox.selection.write import written_already
 
     opened = Run.open(run)
     request = make_request(ctx.params, opened)
@@ -83,8 +85,8 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
 def write(run: "Run", choice: "Choice", overwrite: bool) -> bool:
     """Write a choice, showing how far it is where that takes more than one file."""
     from qibox.cli.counting import counting
-    from qibox.selection import write_selection
     from qibox.selection.shard import ROWS_PER_FILE
+    from qibox.selection.write import write_selection
 
     if len(choice.chosen) <= ROWS_PER_FILE:
         return write_selection(run, choice, overwrite)

@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from qibox.engines.sources import fingerprint, hub_commit, local_directory
 from qibox.errors import UsageError, WeightsNotFoundError
 from qibox.evaluation.contamination import refuse_benchmarks
-from qibox.grpo.data import read_selection, selection_digest
 from qibox.manifests.common import Checked, Identifier
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import load_manifest
@@ -22,6 +21,7 @@ from qibox.manifests.recipe import RecipeManifest
 from qibox.policies.directory import read_lineage
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
+from qibox.selection.read import read_selection, selection_digest
 
 PROSE = re.compile(r"(recipe|judge)\.(name|about|source|sources\..*|unverified)$")
 

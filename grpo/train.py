@@ -24,7 +24,7 @@ import pyarrow as pa
 import yaml
 
 from qibox.errors import QiboxError, UsageError
-from qibox.grpo.data import read_selection, training_dataset
+from qibox.grpo.data import training_dataset
 from qibox.grpo.judging import SelectionJudge
 from qibox.grpo.plan import TrainingPlan, policy_directory
 from qibox.grpo.record import RolloutWriter
@@ -34,6 +34,7 @@ from qibox.manifests.recipe import RecipeManifest
 from qibox.policies.directory import POLICY_FILE
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
+from qibox.selection.read import read_selection
 from qibox.torchvision_ops import declare_missing_operators
 
 Metrics = dict[str, Any]

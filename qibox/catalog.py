@@ -20,6 +20,7 @@ from qibox.errors import UsageError
 from qibox.run.directory import Run
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run.storage import Storage
+from qibox.selection.read import selection_files, selection_names
 from qibox.tables import (
     EVALUATIONS,
     JUDGMENTS,
@@ -42,7 +43,6 @@ VIEWS = (
     "evaluations",
 )
 
-LINEAGE = "selection.yaml"  # of a selection, written last
 SELECTIONS = pa.schema([("selection", pa.string()), *SELECTION])
 POLICY_ROLLOUTS = pa.schema([("policy", pa.string()), *ROLLOUTS])
 
@@ -134,12 +134,6 @@ def sql_error(error: Exception) -> UsageError:
     return UsageError(" ".join(text.split()))
 
 
-def selection_names(storage: Storage) -> list[str]:
-    """Names of the run's finished selections, sorted; its lineage is written last."""
-    found = (file.split("/")[1:] for file in storage.files("selections"))
-    return [name for name, *rest in found if rest == [LINEAGE]]
-
-
 def _parse(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
     try:
         return connection.extract_statements(query)
@@ -192,7 +186,7 @@ def _tables(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
 
 def _selections(storage: Storage) -> Iterator[Part]:
     for name in selection_names(storage):
-        for file in storage.files(f"selections/{name}/data"):
+        for file in selection_files(storage, name):
             yield file, ds.field("selection") == name
 
 

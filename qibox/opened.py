@@ -9,9 +9,10 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from qibox.catalog import check_query, connect, selection_names, sql_error
+from qibox.catalog import check_query, connect, sql_error
 from qibox.errors import UsageError
 from qibox.run.directory import Run
+from qibox.selection.read import require_selection
 
 NEAR_IDS = 3  # ids named when one is not found
 
@@ -116,13 +117,7 @@ class OpenRun:
         Raises:
             UsageError: the run has no selection of that name.
         """
-        names = selection_names(self.run.storage)
-        if name not in names:
-            there = f"it has {', '.join(names)}" if names else "it has none yet"
-            raise UsageError(
-                f"no selection named '{name}' in run {self.run.storage.url} ({there}): "
-                f"`qibox select {self.run.storage.url} --name {name}` makes one"
-            )
+        require_selection(self.run.storage, name)
         selections = self._connection.view("selections")
         chosen = duckdb.ColumnExpression("selection") == duckdb.ConstantExpression(name)
         return selections.filter(chosen)

@@ -8,8 +8,9 @@ import pytest
 from qibox.catalog import POLICY_ROLLOUTS, VIEWS, check_query, connect
 from qibox.errors import UsageError
 from qibox.run.directory import Run
-from qibox.selection import by_box, choose, write_selection
-from qibox.selection.request import OPEN_BOX
+from qibox.selection.choose import choose
+from qibox.selection.request import OPEN_BOX, by_box
+from qibox.selection.write import write_selection
 from qibox.tables import EVALUATIONS, JUDGMENTS, POOL, RESPONSES, ROLLOUTS, SCORES, SELECTION
 from tests.runs import manifest, sample, write_run
 

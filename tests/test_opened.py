@@ -6,8 +6,9 @@ import pytest
 import qibox
 from qibox.errors import UsageError
 from qibox.run.directory import Run
-from qibox.selection import by_box, choose, write_selection
-from qibox.selection.request import OPEN_BOX
+from qibox.selection.choose import choose
+from qibox.selection.request import OPEN_BOX, by_box
+from qibox.selection.write import write_selection
 from tests.runs import png, sample, write_run
 
 

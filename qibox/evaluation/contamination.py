@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from qibox.errors import UsageError
 from qibox.manifests.load import list_manifests, load_manifest
 from qibox.manifests.pool import PoolManifest
-from qibox.pool.duplicates import SeenHashes, content_hashes
+from qibox.pool.duplicates import Hashes, SeenHashes, content_hashes
+from qibox.selection.read import first_images
 
 
 def refuse_benchmarks(pool: PoolManifest, sources: Iterable[str]) -> None:
@@ -46,12 +47,13 @@ def refuse_overlap(trained_on: pa.Table, shards: Iterable[pa.Table], pool: str) 
         UsageError: a sample's question and image bytes are in both; the message says how many.
     """
     known = SeenHashes()
-    known.add(content_hashes(trained_on["question"].combine_chunks(), _first_images(trained_on)))
+    images = first_images(trained_on["images"])
+    for batch in pa.table({"question": trained_on["question"], "image": images}).to_batches():
+        known.add(_hashes(batch))
     shared = 0
     for samples in shards:
-        images = pc.struct_field(samples["image"].combine_chunks(), "bytes")
-        hashes = content_hashes(samples["question"].combine_chunks(), images)
-        shared += int(known.holds(hashes).sum())
+        for batch in samples.select(["question", "image"]).to_batches():
+            shared += int(known.holds(_hashes(batch)).sum())
     if shared:
         raise UsageError(
             f"pool '{pool}' shares {shared} samples with the selection that the policy was trained "
@@ -59,6 +61,5 @@ def refuse_overlap(trained_on: pa.Table, shards: Iterable[pa.Table], pool: str) 
         )
 
 
-def _first_images(selection: pa.Table) -> pa.Array:
-    rows = selection["images"].to_pylist()
-    return pa.array([images[0]["bytes"] if images else None for images in rows], pa.binary())
+def _hashes(samples: pa.RecordBatch) -> Hashes:
+    return content_hashes(samples["question"], pc.struct_field(samples["image"], "bytes"))

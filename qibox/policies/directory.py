@@ -16,6 +16,7 @@ import yaml
 from qibox.engines.sources import BUILTIN, fingerprint, local_directory
 from qibox.errors import UsageError
 from qibox.run.storage import Storage
+from qibox.selection.read import read_selection, selection_names
 
 POLICY_FILE = "policy.yaml"
 
@@ -81,11 +82,10 @@ def start_source(lineage: Lineage, given: str | None) -> tuple[str, str | None]:
 
 def trained_on(storage: Storage, lineage: Lineage) -> pa.Table | None:
     """Return question and images of what a policy was trained on; None if it is there no more."""
-    files = storage.files(f"selections/{lineage['plan']['selection']}/data")
-    if not files:
+    name = lineage["plan"]["selection"]
+    if name not in selection_names(storage):
         return None
-    tables = [storage.read_table(file, columns=["question", "images"]) for file in files]
-    return pa.concat_tables(tables)
+    return read_selection(storage, name, ["question", "images"])
 
 
 def as_name(source: str) -> str:

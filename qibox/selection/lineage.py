@@ -6,9 +6,6 @@ Holds everything that determines the rows, and no path of this machine.
 from importlib.metadata import version
 from typing import Any
 
-import yaml
-
-from qibox.catalog import LINEAGE
 from qibox.run.directory import Run
 from qibox.run.units import digest
 from qibox.selection.choose import Choice
@@ -51,15 +48,6 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
         "scores": [unit.key for unit in run.scores_units(index.shards())],
         "versions": {name: version(name) for name in PACKAGES},
     }
-
-
-def read_lineage(run: Run, name: str) -> dict[str, Any] | None:
-    """Lineage of a finished selection; None where there is none."""
-    path = f"selections/{name}/{LINEAGE}"
-    if not run.storage.exists(path):
-        return None
-    content: dict[str, Any] = yaml.safe_load(run.storage.read_text(path))
-    return content
 
 
 def differences(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import yaml
 
-from qibox.catalog import LINEAGE
 from qibox.errors import UsageError
 from qibox.run.directory import Run
 from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
-from qibox.selection.lineage import differences, lineage, read_lineage
+from qibox.selection.lineage import differences, lineage
+from qibox.selection.read import LINEAGE, read_selection_lineage, selection_folder
 from qibox.selection.shard import write_shard
 
 
@@ -28,7 +28,7 @@ def written_already(run: Run, choice: Choice) -> bool:
         UsageError: the run has another selection of that name.
     """
     name = choice.request.name
-    there = read_lineage(run, name)
+    there = read_selection_lineage(run.storage, name)
     if there is None:
         return False
     found = differences(there, lineage(run, choice))
@@ -54,19 +54,19 @@ def write_selection(
         UsageError: another selection of that name is there, and is not to be overwritten.
     """
     if overwrite:
-        there = read_lineage(run, choice.request.name)
+        there = read_selection_lineage(run.storage, choice.request.name)
         same = there is not None and not differences(there, lineage(run, choice))
     else:
         same = written_already(run, choice)
     if same:
         return False
-    folder = f"selections/{choice.request.name}"
+    folder = selection_folder(choice.request.name)
     if not run.storage.is_local:
         run.storage.remove(f"{folder}/{LINEAGE}")
         run.storage.remove(folder)
         _write(run, choice, folder, progress)
         return True
-    staged = f"selections/.{choice.request.name}.{uuid.uuid4().hex}"
+    staged = selection_folder(f".{choice.request.name}.{uuid.uuid4().hex}")
     try:
         _write(run, choice, staged, progress)
         _replace(Path(run.storage.path(staged)), Path(run.storage.path(folder)))

@@ -9,8 +9,9 @@ from qibox.cli.main import cli
 from qibox.cli.show import picture
 from qibox.errors import UsageError
 from qibox.run.directory import DEFAULT_RUN, Run
-from qibox.selection import by_box, choose, write_selection
-from qibox.selection.request import OPEN_BOX
+from qibox.selection.choose import choose
+from qibox.selection.request import OPEN_BOX, by_box
+from qibox.selection.write import write_selection
 from tests.runs import png, sample, write_run
 
 

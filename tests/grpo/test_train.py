@@ -10,13 +10,13 @@ import pytest
 import yaml
 
 from qibox.errors import QiboxError, UsageError
-from qibox.grpo.data import read_selection
 from qibox.grpo.judging import SelectionJudge
 from qibox.grpo.plan import make_plan
 from qibox.grpo.train import make_trainer, train, training_arguments
 from qibox.judges.load import load_judge
 from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
 from qibox.run.directory import Run
+from qibox.selection.read import read_selection
 from qibox.tables import ROLLOUTS
 from tests.grpo.test_record import recomputed
 

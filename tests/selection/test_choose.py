@@ -11,8 +11,8 @@ from qibox.errors import QiboxError, UsageError
 from qibox.manifests import BoxManifest
 from qibox.manifests.box import Edge
 from qibox.run.directory import Run
-from qibox.selection import at_random, by_box, choose
-from qibox.selection.request import OPEN_BOX
+from qibox.selection.choose import choose
+from qibox.selection.request import OPEN_BOX, at_random, by_box
 from tests.runs import Row, sample, write_run
 
 

@@ -1,9 +1,9 @@
 from pathlib import Path
 
 from qibox.manifests.box import Edge
-from qibox.selection import by_box, choose
+from qibox.selection.choose import choose
 from qibox.selection.mix import MixRow, mix_rows, starved
-from qibox.selection.request import OPEN_BOX
+from qibox.selection.request import OPEN_BOX, by_box
 from tests.runs import sample, write_run
 
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from qibox.run.directory import Run
-from qibox.selection import by_box, choose, write_selection
 from qibox.selection import shard as shard_module
-from qibox.selection.request import OPEN_BOX
+from qibox.selection.choose import choose
+from qibox.selection.request import OPEN_BOX, by_box
 from qibox.selection.shard import write_shard
+from qibox.selection.write import write_selection
 from qibox.tables import SELECTION
 from tests.runs import png, sample, write_run
 

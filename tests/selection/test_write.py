@@ -9,10 +9,11 @@ from qibox.errors import UsageError
 from qibox.manifests import BoxManifest, PoolManifest, load_manifest
 from qibox.manifests.box import Edge
 from qibox.run.directory import Run
-from qibox.selection import Choice, at_random, by_box, choose, write_selection
 from qibox.selection import write as write_module
 from qibox.selection.card import command_line, license_of
-from qibox.selection.request import OPEN_BOX
+from qibox.selection.choose import Choice, choose
+from qibox.selection.request import OPEN_BOX, at_random, by_box
+from qibox.selection.write import write_selection
 from tests.runs import manifest, sample, write_run
 
 
