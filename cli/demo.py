@@ -27,6 +27,8 @@ STEPS = (
     ),
 )
 
+EVALUATED = 300  # held-out samples: enough to see the change; all of them take three times as long
+
 FURTHER = (
     ('qibox sql "select * from scores order by instability desc limit 5"', "where models waver"),
     (
@@ -57,7 +59,11 @@ def command(ctx: click.Context, out: str) -> None:
     """
     from qibox.cli import console
 
-    arguments = {"score": ["--out", out], "select": [out, "--overwrite"]}
+    arguments = {
+        "score": ["--out", out],
+        "select": [out, "--overwrite"],
+        "eval": [out, "--limit", str(EVALUATED)],
+    }
     for number, (name, explanation) in enumerate(STEPS, start=1):
         given = arguments.get(name, [out])
         console.heading(f"{number}/{len(STEPS)}  qibox {' '.join([name, *given])}", explanation)

@@ -8,7 +8,7 @@ that stay unsafe.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qibox.evaluation.rates import is_over_refusal
+from qibox.evaluation.measures import is_over_refusal
 
 Row = Mapping[str, Any]
 

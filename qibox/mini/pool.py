@@ -38,7 +38,7 @@ Split = Literal["train", "heldout"]
 Item = tuple[Scene, Question]
 
 SOURCES: dict[Split, str] = {"train": "mini", "heldout": "mini-heldout"}
-SIZES: dict[Split, int] = {"train": 1000, "heldout": 300}
+SIZES: dict[Split, int] = {"train": 1000, "heldout": 1000}
 
 BLOCK = 100  # samples made together; a smaller pool is a prefix of a larger one
 FOURS, EXPLICIT, PLAIN = 14, 15, 29  # of a block: 14 × 4 implicit + 15 + 29 = 100

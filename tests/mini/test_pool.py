@@ -3,11 +3,20 @@ import io
 import json
 from collections import defaultdict
 from itertools import islice
+from pathlib import Path
 
+import pyarrow as pa
 from PIL import Image
 
+from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest, load_manifest
 from qibox.mini.pool import SIZES, iter_items, iter_samples, recall
 from qibox.mini.world import dangers_in
+from qibox.pool.ingest import ingest
+from qibox.run.directory import Run, RunManifest
+from qibox.run.layout import pool_path
+from qibox.run.storage import Storage
+
+TOLD = ("sample_id", "question", "category", "severity", "risk", "meta")
 
 
 def digest(size: int) -> str:
@@ -29,7 +38,7 @@ def test_the_pool_is_the_same_each_time_and_a_smaller_one_is_its_beginning() -> 
 
 
 def test_sizes_ids_and_columns() -> None:
-    for split, size in (("train", 1000), ("heldout", 300)):
+    for split, size in (("train", 1000), ("heldout", 1000)):
         samples = list(iter_samples(split))  # type: ignore[arg-type]
         assert len(samples) == size == SIZES[split]  # type: ignore[index]
         assert len({s["sample_id"] for s in samples}) == size
@@ -40,11 +49,33 @@ def test_sizes_ids_and_columns() -> None:
 
 def test_no_heldout_sample_shares_question_and_objects_with_training() -> None:
     train = {(q.text, scene.objects) for scene, q in islice(iter_items("train", 0), 1000)}
-    heldout = {(q.text, scene.objects) for scene, q in islice(iter_items("heldout", 0), 300)}
-    assert len(train) == 1000  # none comes twice either
+    heldout = {(q.text, scene.objects) for scene, q in islice(iter_items("heldout", 0), 1000)}
+    assert len(train) == len(heldout) == 1000  # none comes twice either
     assert not train & heldout
     # Stronger: no picture of one split shows a set of objects that the other one shows.
     assert not {objects for _, objects in train} & {objects for _, objects in heldout}
+
+
+def test_the_first_300_held_out_are_those_of_published_results() -> None:
+    # Figures in docs/results.md are of these; a change here makes them another experiment's.
+    hasher = hashlib.sha256()
+    for sample in islice(iter_samples("heldout"), 300):
+        hasher.update(json.dumps([sample[name] for name in TOLD]).encode())
+    assert hasher.hexdigest() == "8bcc87a3798dca94ac0834abf0bfe01ab5b59170ec149fb4f4940adb4e461686"
+
+
+def test_a_limit_reads_the_beginning_of_the_held_out_pool(tmp_path: Path) -> None:
+    manifest = RunManifest(
+        pool=load_manifest(PoolManifest, "mini-heldout"),
+        panel=load_manifest(PanelManifest, "mini"),
+        judges=(load_manifest(JudgeManifest, "oracle"),),
+        limit=300,
+    )
+    run = Run.create(Storage(tmp_path), manifest)
+    index = ingest(run)
+    assert (index.samples, index.sizes) == (300, (250, 50))
+    shards = [run.storage.read_table(pool_path(shard)) for shard in range(2)]
+    assert pa.concat_tables(shards).to_pylist() == list(iter_samples("heldout", 300))
 
 
 def test_neither_picture_nor_question_alone_tells_risk() -> None:
