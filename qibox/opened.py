@@ -9,7 +9,8 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from qibox.catalog import check_query, connect, sql_error
+from qibox.catalog.connect import connect
+from qibox.catalog.guard import check_query, sql_error
 from qibox.errors import UsageError
 from qibox.run.directory import Run
 from qibox.selection.read import require_selection

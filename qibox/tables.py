@@ -199,3 +199,27 @@ EVALUATIONS = pa.schema(
         *VERDICTS,  # reason says why there is no text, or no verdict
     ]
 )
+
+# Each measure of each policy on each pool by each judge; see qibox.evaluation.rates.
+RATES = pa.schema(
+    [
+        ("pool", pa.string()),
+        ("judge", pa.string()),
+        ("policy", pa.string()),
+        ("stage", pa.string()),  # start | trained
+        ("start", pa.string()),  # the policy it started from; null where that did not answer here
+        ("measure", pa.string()),
+        ("by", pa.string()),  # all | risk | category
+        ("among", pa.string()),  # which risk or category; null for all
+        ("value", pa.float64()),  # shares in [0, 1], scores in [1, 10]; null if nothing was judged
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("samples", pa.int64()),  # with at least one response that the measure could count
+        ("responses", pa.int64()),  # that it could count
+        ("not_judged", pa.int64()),  # responses to these samples without a verdict
+        ("change", pa.float64()),  # against the start, paired over the samples both have
+        ("change_low", pa.float64()),
+        ("change_high", pa.float64()),
+        ("change_samples", pa.int64()),  # that both have; null without a start
+    ]
+)

@@ -5,7 +5,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from qibox.catalog import POLICY_ROLLOUTS, VIEWS, check_query, connect
+from qibox.catalog.connect import VIEWS, connect
+from qibox.catalog.files import POLICY_ROLLOUTS
+from qibox.catalog.guard import check_query
 from qibox.errors import UsageError
 from qibox.run.directory import Run
 from qibox.selection.choose import choose

@@ -66,7 +66,7 @@ def test_importing_the_domain_pulls_in_nothing_heavy() -> None:
     code = (
         "import sys, qibox, qibox.run.directory, qibox.scores, qibox.box, qibox.verdict, "
         "qibox.manifests, qibox.scoring.plan, qibox.evaluation.rates, qibox.policies.directory, "
-        "qibox.catalog, qibox.selection.write, qibox.pool.ingest, qibox.judges.load, "
+        "qibox.catalog.connect, qibox.selection.write, qibox.pool.ingest, qibox.judges.load, "
         "qibox.engines.load, qibox.mini.pool, qibox.mini.oracle, qibox.cli.main\n"
         f"print(sorted(set(sys.modules) & set({HEAVY!r})))"
     )

@@ -126,9 +126,7 @@ def _job(
     )
 
 
-def asked_alike(
-    earlier: RunManifest, now: RunManifest, what: Sequence[str] = SHARED
-) -> bool:
+def asked_alike(earlier: RunManifest, now: RunManifest, what: Sequence[str] = SHARED) -> bool:
     """Whether two manifests ask the same of whoever is asked; who that is does not count."""
     return not any(each.key.startswith(tuple(what)) for each in compare(earlier, now))
 

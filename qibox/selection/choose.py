@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from qibox.catalog import connect
+from qibox.catalog.connect import connect
 from qibox.errors import QiboxError, UsageError
 from qibox.run.directory import Run
 from qibox.selection.edges import StratumBox, stratum_boxes
