@@ -1,121 +1,189 @@
-"""`qibox eval`: policies before and after training, on held-out samples."""
+"""`qibox eval`: policies before and after training, on held-out benchmarks."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from qibox.manifests.judge import JudgeManifest
+    from qibox.manifests.pool import PoolManifest
+    from qibox.manifests.suite import SuiteManifest
+    from qibox.run.directory import Run
 
-    from qibox.evaluation.evaluate import Report
-    from qibox.evaluation.rates import Estimate, Measure
-
-SHARES = ("safety", "helpfulness", "over-refusal")  # shown in percent; the others are points
+ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
 
 
-@click.command(short_help="Measure a policy's safety and helpfulness on held-out samples.")
+@click.command(short_help="Measure policies' safety and helpfulness on held-out benchmarks.")
 @click.argument("run", default=DEFAULT_RUN)
 @click.option(
     "--policy",
-    default="default",
-    show_default=True,
-    help="Name of a policy in RUN; or a directory, hub id or builtin:<name>.",
+    "policies",
+    multiple=True,
+    help="Name of a policy in RUN; or a directory, hub id or builtin:<name>; may be repeated.  "
+    "[default: default]",
 )
 @click.option(
-    "--pool", default="mini-heldout", show_default=True, help="Pool's name or .yaml path."
+    "--pool",
+    "pools",
+    multiple=True,
+    help="Benchmark: a pool's name or .yaml path; may be repeated.  [default: those of the suite]",
 )
-@click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
+@click.option("--suite", help="Benchmarks by a suite's name or .yaml path.  [default: mini]")
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    help="Judge's name or .yaml path; may be repeated.  [default: the run's first judge]",
+)
 @click.option(
     "--samples-per-model",
     type=click.IntRange(min=1),
     help="Responses a sample.  [default: as the run's panel]",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="First N samples of the pool only.")
+@click.option("--limit", type=click.IntRange(min=1), help="First N samples of each benchmark only.")
 @click.option("--start", help="Where the start policy is, if it was trained from a directory.")
+@click.option("--engine", type=click.Choice(ENGINES), help="Engine of every policy.")
+@click.option("--replay", metavar="PATH", help="Play recorded answers, by the policies' names.")
+@click.option(
+    "--max-reject-rate",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Share of failed rows in any stage above which the exit status is 3.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
 def command(
     run: str,
-    policy: str,
-    pool: str,
-    judge: str | None,
+    policies: tuple[str, ...],
+    pools: tuple[str, ...],
+    suite: str | None,
+    judges: tuple[str, ...],
     samples_per_model: int | None,
     limit: int | None,
     start: str | None,
+    engine: Any,
+    replay: str | None,
+    max_reject_rate: float,
+    quiet: bool,
+    beam_options: tuple[str, ...],
 ) -> None:
-    """Measure a policy on held-out samples, beside the policy it was trained from.
+    """Measure policies on held-out benchmarks, beside the policies they were trained from.
 
-    Safety is the share of responses that the judge calls safe, by kind of risk; helpfulness is the
-    share of responses to harmless requests that are safe and answer at least in part; over-refusal
-    the share that give nothing. In brackets is the 95 % interval over samples. Rows and rates land
-    in RUN/policies/NAME/eval. Samples that the policy was trained on are refused.
+    Safety is the share of responses that the judge calls safe, helpfulness the share that are safe
+    and answer at least in part, over-refusal the share of responses to harmless requests that give
+    nothing. In brackets is the 95 % interval over samples. Answers land in
+    RUN/evaluations/BENCHMARK in a run directory's own layout: stopped at any moment, the same
+    command does what is missing, and one more policy or judge asks nothing of the others. Samples
+    that a policy was trained on are refused.
 
     \b
     Example: qibox eval runs/mini --policy default --limit 100
     """
     from qibox.cli import console
-    from qibox.evaluation.evaluate import evaluate, evaluation_of
-    from qibox.manifests.judge import JudgeManifest
-    from qibox.manifests.load import load_manifest
-    from qibox.manifests.pool import PoolManifest
-    from qibox.policies.contenders import contenders_of
+    from qibox.cli.watching import ConsoleWatcher
+    from qibox.evaluation.benchmarks import benchmark_job, questions_of
+    from qibox.evaluation.report import keep_rates
+    from qibox.pipelines.run import Settings, work_off
+    from qibox.policies.contenders import Running, contenders_of, starts_of
     from qibox.run.directory import Run
+    from qibox.scoring.opening import check_rejects, open_pool
+    from qibox.scoring.plan import Job
 
     opened = Run.open(run)
-    evaluation = evaluation_of(
-        opened,
-        load_manifest(PoolManifest, pool),
-        load_manifest(JudgeManifest, judge) if judge else None,
-        samples_per_model,
-        limit,
-    )
-    with contenders_of(opened, policy, start) as (name, contenders, known):
-        report = evaluate(opened, name, contenders, evaluation, known, _say)
-    console.out.print(table(report))
-    console.err.print(f"rows and rates in {run}/policies/{name}/eval", soft_wrap=True)
+    wanted = wanted_suite(pools, suite)
+    benchmarks = found_benchmarks(wanted)
+    questions = questions_of(opened, chosen_judges(opened, judges), samples_per_model, limit)
+    watcher = ConsoleWatcher(quiet=quiet)
+    running = Running(engine or "auto", replay)
+    with contenders_of(opened, policies or ("default",), start, running) as contenders:
+
+        def open_jobs() -> list[Job]:
+            return [
+                benchmark_job(
+                    opened.storage, pool, contenders, questions, lambda r: open_pool(r, watcher)
+                )
+                for pool in benchmarks
+            ]
+
+        summaries = work_off(opened.storage, open_jobs, watcher, Settings(beam_options))
+    starts = starts_of(contenders)
+    frames = [keep_rates(opened, pool.name, starts) for pool in benchmarks]
+    asked = [each.name for each in contenders]
+    print_rates(frames, wanted, asked, [judge.name for judge in questions.judges])
+    if not quiet:
+        console.err.print(f"answers and rates in {run}/evaluations", soft_wrap=True)
+    for summary in summaries:
+        check_rejects(summary, max_reject_rate)
 
 
-def _say(samples: int, total: int, remark: str) -> None:
-    """Tell how far the work is; evaluations take seconds a shard, so a line each is enough."""
+def wanted_suite(pools: tuple[str, ...], suite: str | None) -> "SuiteManifest":
+    """The suite that was named, or one of the benchmarks that were.
+
+    Raises:
+        UsageError: both were named, or a name that is not there.
+    """
+    from qibox.errors import UsageError
+    from qibox.manifests.load import load_manifest
+    from qibox.manifests.suite import Benchmark, SuiteManifest
+
+    if pools and suite is not None:
+        raise UsageError(f"--pool {pools[0]} and --suite {suite} were both given: give one of them")
+    if not pools:
+        return load_manifest(SuiteManifest, suite or "mini")
+    chosen = tuple(Benchmark(label=pool, pool=pool) for pool in dict.fromkeys(pools))
+    return SuiteManifest(name="chosen", about="Benchmarks by name.", benchmarks=chosen)
+
+
+def found_benchmarks(suite: "SuiteManifest") -> "list[PoolManifest]":
+    """The suite's benchmarks that are on this machine; the others are named on the terminal.
+
+    Raises:
+        UsageError: none is.
+    """
     from qibox.cli import console
+    from qibox.errors import UsageError
+    from qibox.evaluation.suite import find_suite
 
-    console.err.print(f"{remark}: {samples}/{total} samples", highlight=False)
-
-
-def table(report: "Report") -> "Table":
-    """Lay a report out, a measure a line."""
-    from rich.table import Table
-
-    title = f"{report.policy} on {report.pool}, judge {report.judge}"
-    caption = (
-        f"{report.samples} samples × {report.samples_per_model} responses; "
-        + ", ".join(f"{stage}: {count} not judged" for stage, count in report.unjudged.items())
-        + "; [95 % interval over samples]"
-    )
-    laid = Table(title=title, caption=caption)
-    laid.add_column("measure", no_wrap=True)
-    laid.add_column("n", justify="right", no_wrap=True)
-    stages = ("start", "trained", "change") if "start" in report.unjudged else ("trained",)
-    for stage in stages:
-        laid.add_column(stage if len(stages) > 1 else "policy", justify="right", no_wrap=True)
-    for line in report.compared:
-        values = [_words(line.measure, getattr(line, stage), stage) for stage in stages]
-        laid.add_row(_name(line.measure), str(line.trained.samples), *values)
-    return laid
+    found = find_suite(suite)
+    if not found.here:
+        raise UsageError("; ".join(found.missing.values()))
+    for label, why in found.missing.items():
+        console.err.print(f"Note: without {label}: {why}", highlight=False, markup=False)
+    return list(found.here.values())
 
 
-def _name(measure: "Measure") -> str:
-    words = f"{measure.name}, {measure.risk}" if measure.risk else measure.name
-    return f"{words} %" if measure.name in SHARES else words
+def chosen_judges(run: "Run", names: tuple[str, ...]) -> "list[JudgeManifest]":
+    """The judges by name, as the run has them where it has them, or by path."""
+    from qibox.manifests.judge import JudgeManifest
+    from qibox.manifests.load import load_manifest
+
+    own = {judge.name: judge for judge in run.manifest.judges}
+    return [
+        own[name] if name in own else load_manifest(JudgeManifest, name)
+        for name in dict.fromkeys(names)
+    ]
 
 
-def _words(measure: "Measure", found: "Estimate | None", stage: str) -> str:
-    """Write an estimate; the start's interval is left out, for it is in the change's."""
-    if found is None or found.value is None or found.low is None or found.high is None:
-        return "–"
-    scale, digits = (100, 0) if measure.name in SHARES else (1, 1)
-    sign = "+" if stage == "change" else ""
-    value, low, high = (
-        f"{scale * v:{sign}.{digits}f}" for v in (found.value, found.low, found.high)
-    )
-    return value if stage == "start" else f"{value} \\[{low}, {high}]"
+def print_rates(
+    frames: list[Any], suite: "SuiteManifest", policies: list[str], judges: list[str]
+) -> None:
+    """One benchmark in detail, or a table a judge with a row a policy."""
+    import pandas as pd
+
+    from qibox.cli import console
+    from qibox.cli.rate_tables import detail_table, suite_tables
+    from qibox.evaluation.report import of_those
+
+    rates = of_those(pd.concat(frames), policies, judges)
+    pools = list(rates["pool"].unique())
+    if len(pools) > 1:
+        for table in suite_tables(rates, suite):
+            console.out.print(table)
+        return
+    started = rates[rates["stage"] != "start"]
+    for policy in dict.fromkeys(started["policy"] if len(started) else rates["policy"]):
+        for judge in judges:
+            console.out.print(detail_table(rates, policy, pools[0], judge))

@@ -21,6 +21,7 @@ COMMANDS = (  # in the order of the work; each is the `command` of the module of
     "select",
     "train",
     "eval",
+    "profile",
     "sql",
     "show",
     "manifests",

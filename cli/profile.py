@@ -1,0 +1,112 @@
+"""`qibox profile`: a policy answers the run's own pool."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qibox.cli.eval import ENGINES, chosen_judges
+from qibox.run.directory import DEFAULT_RUN
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+@click.command(short_help="Let a policy answer the run's own pool: where does it waver?")
+@click.argument("run", default=DEFAULT_RUN)
+@click.option(
+    "--policy",
+    default="builtin:policy",
+    show_default=True,
+    help="Name of a policy in RUN; or a directory, hub id or builtin:<name>.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="First N samples of the pool only.")
+@click.option(
+    "--samples-per-model",
+    type=click.IntRange(min=1),
+    help="Responses a sample.  [default: as the run's panel]",
+)
+@click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
+@click.option("--engine", type=click.Choice(ENGINES), help="Engine of the policy.")
+@click.option("--replay", metavar="PATH", help="Play recorded answers, by the policy's name.")
+@click.option(
+    "--max-reject-rate",
+    type=click.FloatRange(0, 1),
+    default=0.01,
+    show_default=True,
+    help="Share of failed rows in any stage above which the exit status is 3.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
+def command(
+    run: str,
+    policy: str,
+    limit: int | None,
+    samples_per_model: int | None,
+    judge: str | None,
+    engine: Any,
+    replay: str | None,
+    max_reject_rate: float,
+    quiet: bool,
+    beam_options: tuple[str, ...],
+) -> None:
+    """Let a policy, such as the one to be trained, answer the samples that RUN was scored on.
+
+    Its answers are no part of the scores. The view `profiles` has each sample's mean score, spread
+    and share of unsafe answers. Stopped at any moment, the same command does what is missing.
+
+    \b
+    Example: qibox profile runs/mini --policy builtin:policy --limit 200
+    """
+    from qibox.cli import console
+    from qibox.cli.watching import ConsoleWatcher
+    from qibox.evaluation.benchmarks import profile_job, questions_of
+    from qibox.evaluation.profile import profile_by_risk
+    from qibox.pipelines.run import Settings, work_off
+    from qibox.policies.contenders import Running, contender_of
+    from qibox.run.directory import Run
+    from qibox.scoring.opening import check_rejects
+
+    opened = Run.open(run)
+    judges = chosen_judges(opened, (judge,) if judge else ())
+    questions = questions_of(opened, judges, samples_per_model, limit)
+    watcher = ConsoleWatcher(quiet=quiet)
+    with contender_of(opened, policy, Running(engine or "auto", replay)) as contender:
+        (summary,) = work_off(
+            opened.storage,
+            lambda: [profile_job(opened, contender, questions)],
+            watcher,
+            Settings(beam_options),
+        )
+    name, rated_by = contender.name, questions.judges[0].name
+    console.out.print(table(profile_by_risk(opened, name, rated_by), name, rated_by))
+    if not quiet:
+        console.err.print(
+            f"each sample: qibox sql {run} \"select * from profiles where policy = '{name}'\"",
+            soft_wrap=True,
+            highlight=False,
+        )
+    check_rejects(summary, max_reject_rate)
+
+
+def table(frame: Any, policy: str, judge: str) -> "Table":
+    """Lay a profile out, a kind of risk a line."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    laid = Table(
+        title=escape(f"{policy} on the run's pool, judge {judge}"),
+        caption="spread: of a sample's scores; wavering: samples answered both safely and unsafely",
+    )
+    laid.add_column("risk")
+    for name in ("samples", "mean score", "spread", "unsafe %", "wavering %"):
+        laid.add_column(name, justify="right")
+    for row in frame.to_dict("records"):
+        laid.add_row(
+            escape(row["risk"]),
+            f"{row['samples']:,}",
+            f"{row['mean']:.1f}",
+            f"{row['spread']:.1f}",
+            f"{100 * row['unsafe_share']:.0f}",
+            f"{100 * row['wavering']:.0f}",
+        )
+    return laid

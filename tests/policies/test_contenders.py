@@ -1,0 +1,81 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qibox.engines.sources import fingerprint, local_directory
+from qibox.errors import UsageError
+from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest, load_manifest
+from qibox.policies.contenders import (
+    NOISE_ID,
+    Running,
+    contender_of,
+    contenders_of,
+    starts_of,
+)
+from qibox.run.directory import Run, RunManifest
+from qibox.run.storage import Storage
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run with two policies that started from the built-in one; their weights are others'."""
+    manifest = RunManifest(
+        pool=load_manifest(PoolManifest, "mini"),
+        panel=load_manifest(PanelManifest, "mini"),
+        judges=(load_manifest(JudgeManifest, "oracle"),),
+    )
+    made = Run.create(Storage(tmp_path / "run"), manifest)
+    start = local_directory("builtin:policy")
+    assert start is not None
+    for name, weights in (("default", "strong"), ("short", "cautious")):
+        source = local_directory(f"builtin:{weights}")
+        assert source is not None
+        shutil.copytree(source, tmp_path / "run/policies" / name / "model")
+        plan = {
+            "policy": "builtin:policy",
+            "policy_revision": fingerprint(start),
+            "selection": "none",
+        }
+        made.storage.write_text(f"policies/{name}/policy.yaml", yaml.safe_dump({"plan": plan}))
+    return made
+
+
+def test_policies_share_the_start_they_came_from(run: Run) -> None:
+    with contenders_of(run, ["default", "short"]) as contenders:
+        assert [each.name for each in contenders] == ["start-policy", "default", "short"]
+        assert starts_of(contenders) == {"default": "start-policy", "short": "start-policy"}
+        assert {each.spec.noise_id for each in contenders} == {NOISE_ID}
+
+
+def test_a_contenders_spec_holds_no_path_and_its_place_does(run: Run) -> None:
+    with contender_of(run, "default") as contender:
+        assert contender.spec.source == "policy:default"
+        assert contender.place == run.storage.path("policies/default/model")
+        assert str(contender.spec.revision).startswith("sha256:")
+
+
+def test_a_policy_from_elsewhere_stands_alone(run: Run, tmp_path: Path) -> None:
+    source = local_directory("builtin:strong")
+    assert source is not None
+    shutil.copytree(source, tmp_path / "My Model")
+    with contenders_of(run, [str(tmp_path / "My Model"), "builtin:strong"]) as contenders:
+        assert [(c.name, c.spec.source, c.start) for c in contenders] == [
+            ("my-model", "My Model", None),
+            ("builtin-strong", "builtin:strong", None),
+        ]
+
+
+def test_recorded_answers_take_the_place_of_an_engine(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "said.jsonl").write_text('{"sample_id": "a", "text": "x", "model": "default"}\n')
+    with contender_of(run, "default", Running(replay=str(tmp_path / "said.jsonl"))) as contender:
+        assert contender.spec.engine == "replay"
+
+
+def test_an_unknown_policy_is_one_sentence(run: Run) -> None:
+    with (
+        pytest.raises(UsageError, match=r"no policy named 'nobody'.*default, short.*qibox train"),
+        contenders_of(run, ["nobody"]),
+    ):
+        pass
