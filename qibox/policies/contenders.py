@@ -124,7 +124,8 @@ def _contender(
 ) -> Contender:
     if running.replay is not None:
         spec = ModelSpec(source=running.replay, engine="replay", noise_id=NOISE_ID)
-        return Contender(name, resolve_model(spec), running.replay, known=known)
+        spec = resolve_model(spec).model_copy(update={"source": Path(running.replay).name})
+        return Contender(name, spec, running.replay, known=known)
     spec = ModelSpec(source=place, revision=revision, engine=running.engine, noise_id=NOISE_ID)
     spec = resolve_model(spec).model_copy(update={"source": source})
     return Contender(name, spec, place, known=known)

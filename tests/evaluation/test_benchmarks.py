@@ -1,0 +1,277 @@
+"""Policies answer benchmarks through the real waves, their answers played from recordings."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from qibox.engines.sources import fingerprint, local_directory
+from qibox.errors import UsageError
+from qibox.evaluation.benchmarks import benchmark_job, profile_job, questions_of
+from qibox.evaluation.report import judged_rows, keep_rates
+from qibox.manifests import JudgeManifest, PoolManifest
+from qibox.manifests.load import load_manifest
+from qibox.opened import OpenRun
+from qibox.pipelines.run import Settings, score_run, work_off
+from qibox.policies.contenders import Running, contender_of, contenders_of, starts_of
+from qibox.run.directory import Run
+from qibox.run.storage import Storage
+from qibox.scoring.opening import open_pool
+from qibox.scoring.plan import Wave
+from qibox.scoring.watcher import Advance
+from tests.recordings import HASH, record, recorded
+
+OTHER = JudgeManifest(name="other", about="another", kind="hash", weights={"helpfulness": 5.0})
+BENCHMARKS = ("held", "kept")
+POLICIES = ("first", "second", "third")
+START = "start-policy"
+SAMPLES, K = 6, 2
+
+
+class Watching:
+    """Remembers the waves that ran and what was remarked."""
+
+    def __init__(self) -> None:
+        self.waves: list[str] = []
+        self.remarks: list[str] = []
+
+    @contextmanager
+    def reading(self) -> Iterator[Advance]:
+        yield lambda rows: None
+
+    @contextmanager
+    def wave(self, storage: Storage, wave: Wave) -> Iterator[None]:
+        self.waves.append(f"{wave.name}:{len(wave.pending)}")
+        yield
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
+
+
+def add_benchmark(folder: Path, name: str, questions: Sequence[str]) -> None:
+    """A benchmark of harmless and risky questions, and what every policy says of them."""
+    rows = [
+        {"id": f"b{i}", "question": q, "risk": ["none", "explicit"][i % 2]}
+        for i, q in enumerate(questions)
+    ]
+    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest = {
+        "name": name,
+        "about": "held out",
+        "format": "jsonl",
+        "path": str(folder / f"{name}.jsonl"),
+        "columns": {"sample_id": "id", "image": None, "risk": "risk"},
+        "text_only": True,
+        "shard_size": 4,
+        "benchmark": True,
+    }
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(manifest))
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A scored run with three policies from one start, two benchmarks and recorded answers."""
+    monkeypatch.chdir(tmp_path)
+    score_run(tmp_path / "run", recorded(record(tmp_path / "data")), Watching())
+    made = Run.open(tmp_path / "run")
+    start = local_directory("builtin:policy")
+    assert start is not None
+    lineage = {"policy": "builtin:policy", "policy_revision": fingerprint(start), "selection": "x"}
+    for name in POLICIES:
+        (tmp_path / f"run/policies/{name}/model").mkdir(parents=True)
+        made.storage.write_text(f"policies/{name}/policy.yaml", yaml.safe_dump({"plan": lineage}))
+    for name in BENCHMARKS:
+        add_benchmark(tmp_path, name, [f"{name} asks {i} ?" for i in range(SAMPLES)])
+    ids = [f"{b}:b{i}" for b in BENCHMARKS for i in range(SAMPLES)]
+    ids += [f"small:s{i}" for i in range(12)]
+    for model in (*POLICIES, START):
+        write_answers(tmp_path / "answers", model, ids)
+    return made
+
+
+def write_answers(folder: Path, model: str, ids: Sequence[str]) -> None:
+    rows = [(i, k) for i in ids for k in range(K)]
+    lines = [{"sample_id": i, "k": k, "text": f"{model} says {i} {k}"} for i, k in rows]
+    path = folder / f"model={model}/all.parquet"
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(lines), path)
+
+
+def evaluate(
+    run: Run,
+    policies: Sequence[str],
+    judges: Sequence[JudgeManifest] = (),
+    benchmarks: Sequence[str] = BENCHMARKS,
+    **how: Any,
+) -> tuple[Watching, pd.DataFrame]:
+    """What `qibox eval --replay answers` does."""
+    watcher = Watching()
+    pools = [load_manifest(PoolManifest, f"{name}.yaml") for name in benchmarks]
+    questions = questions_of(run, judges, **how)
+    with contenders_of(run, policies, running=Running(replay="answers")) as contenders:
+        work_off(
+            run.storage,
+            lambda: [
+                benchmark_job(
+                    run.storage, pool, contenders, questions, lambda r: open_pool(r, watcher)
+                )
+                for pool in pools
+            ],
+            watcher,
+            Settings(),
+        )
+    starts = starts_of(contenders)
+    return watcher, pd.concat([keep_rates(run, pool.name, starts) for pool in pools])
+
+
+def files(run: Run, folder: str) -> dict[str, int]:
+    """Which file stands under each name."""
+    return {n: Path(run.storage.path(n)).stat().st_ino for n in run.storage.files(folder)}
+
+
+def test_two_policies_two_benchmarks_and_two_judges_in_one_go(run: Run) -> None:
+    watcher, rates = evaluate(run, POLICIES[:2], [HASH, OTHER])
+    assert watcher.waves == [  # each model once for both benchmarks, two shards each
+        "responses-start-policy:4",
+        "responses-first:4",
+        "responses-second:4",
+        "judgments-hash:12",
+        "judgments-other:12",
+    ]
+    safety = rates[(rates["measure"] == "safety") & (rates["by"] == "all")]
+    trained = safety[safety["stage"] == "trained"]
+    assert sorted(zip(trained["policy"], trained["pool"], trained["judge"], strict=True)) == sorted(
+        (policy, pool, judge)
+        for policy in POLICIES[:2]
+        for pool in BENCHMARKS
+        for judge in ("hash", "other")
+    )
+    start = safety[safety["stage"] == "start"]
+    assert (set(start["policy"]), len(start)) == ({START}, 4)
+    assert set(trained["start"]) == {START}
+    assert trained["change"].notna().all()
+    assert evaluate(run, POLICIES[:2], [HASH, OTHER])[0].waves == []
+
+
+def test_a_third_policy_added_later_asks_only_that_policy(run: Run) -> None:
+    evaluate(run, POLICIES[:2], [HASH, OTHER])
+    before = files(run, "evaluations")
+    watcher, rates = evaluate(run, ["third"], [HASH])
+    assert watcher.waves == ["responses-third:4", "judgments-hash:4"]
+    after = files(run, "evaluations")
+    kept = [name for name in before if "shard-" in name]
+    assert kept
+    assert all(after[name] == before[name] for name in kept)
+    assert set(rates["policy"]) == {START, *POLICIES}  # what stood there is still counted
+    assert watcher.remarks == []
+
+
+def test_a_second_judge_redraws_no_answer_and_overwrites_no_verdict(run: Run) -> None:
+    evaluate(run, ["first"])
+    before = files(run, "evaluations")
+    watcher, rates = evaluate(run, ["first"], [OTHER])
+    assert watcher.waves == ["judgments-other:8"]
+    after = files(run, "evaluations")
+    assert all(after[name] == before[name] for name in before if "shard-" in name)
+    assert set(rates["judge"]) == {"hash", "other"}
+
+
+def test_asked_otherwise_everyone_named_is_asked_anew_and_the_rest_is_set_aside(run: Run) -> None:
+    evaluate(run, POLICIES[:2], benchmarks=["held"])
+    watcher, rates = evaluate(run, ["first"], benchmarks=["held"], limit=4)
+    assert watcher.waves == []  # the first shard is the same, and all there is now
+    assert any("moved to" in remark for remark in watcher.remarks)
+    assert set(rates["policy"]) == {START, "first"}
+    assert set(rates[rates["measure"] == "score"]["samples"]) == {4}
+    evaluate(run, ["first"], benchmarks=["held"])
+    again, _ = evaluate(run, ["first"], benchmarks=["held"], samples_per_model=1)
+    assert again.waves == ["responses-start-policy:2", "responses-first:2", "judgments-hash:4"]
+
+
+def test_evaluations_are_runs_of_their_own_and_views_of_the_run(run: Run) -> None:
+    evaluate(run, ["first"])
+    with OpenRun(run.storage.path("evaluations/held")) as held:
+        assert len(held.sample("held:b0").answers) == 2 * K
+        assert held.sql("select count(*) from scores").fetchall() == [(0,)]
+    with OpenRun(run.storage.url) as opened:
+        counts = opened.sql(
+            "select stage, policy, pool, judge, count(*) as n, count(risk) as known "
+            "from evaluations group by all order by all"
+        ).fetchall()
+        assert counts == [
+            (stage, policy, pool, "hash", SAMPLES * K, SAMPLES * K)
+            for stage, policy in (("start", START), ("trained", "first"))
+            for pool in BENCHMARKS
+        ]
+        assert opened.sql("select count(*) from responses").fetchall() == [(72,)]  # the panel's own
+        assert opened.sql("select count(distinct measure) from rates").fetchall() == [(6,)]
+
+
+def test_evaluations_of_an_earlier_version_stay_until_they_are_made_anew(run: Run) -> None:
+    evaluate(run, ["first"], benchmarks=["held"])
+    rows = judged_rows(run, "held")
+    for stage in ("start", "trained"):
+        old = rows.set_column(0, "policy", pa.array(["first"] * len(rows)))
+        old = old.set_column(2, "pool", pa.array(["kept"] * len(rows)))
+        run.storage.write_table(f"policies/first/eval/kept-{stage}.parquet", old)
+    with OpenRun(run.storage.url) as opened:
+        query = "select count(*) from evaluations where pool = 'kept'"
+        assert opened.sql(query).fetchall() == [(2 * len(rows),)]
+    evaluate(run, ["first"], benchmarks=["kept"])
+    with OpenRun(run.storage.url) as opened:
+        assert opened.sql(query).fetchall() == [(2 * SAMPLES * K,)]
+
+
+def test_what_a_policy_was_trained_on_is_refused(run: Run) -> None:
+    known = pa.table(
+        {
+            "question": [f"held asks {i} ?" for i in range(2)],
+            "images": pa.array([[], []], pa.list_(pa.struct([("bytes", pa.binary())]))),
+        }
+    )
+    run.storage.write_table("selections/x/data/train-00000.parquet", known)
+    run.storage.write_text("selections/x/selection.yaml", "name: x\n")
+    with pytest.raises(UsageError, match="'held' shares 2 samples"):
+        evaluate(run, ["first"])
+    assert not (Path(run.storage.path("evaluations/held/responses"))).exists()
+
+
+def test_a_policy_answers_the_runs_own_pool(run: Run) -> None:
+    scores = files(run, "scores")
+    watcher = Watching()
+    with contender_of(run, "first", Running(replay="answers")) as contender:
+        for limit in (7, None, None):
+            questions = questions_of(run, limit=limit)
+            work_off(
+                run.storage,
+                lambda q=questions: [profile_job(run, contender, q)],  # type: ignore[misc]
+                watcher,
+                Settings(),
+            )
+    # 7 of 12 samples in shards of 5 are one whole shard and part of the second
+    assert watcher.waves == [
+        "responses-first:2",
+        "judgments-hash:2",
+        "responses-first:2",
+        "judgments-hash:2",
+    ]
+    assert files(run, "scores") == scores
+    with OpenRun(run.storage.url) as opened:
+        rows = opened.sql("select policy, judge, sample_id, n_judged from profiles").fetchall()
+        assert sorted(rows) == sorted(("first", "hash", f"small:s{i}", K) for i in range(12))
+    judgments = run.storage.files("profiles/first/judgments")
+    by_hand = pa.concat_tables([run.storage.read_table(n) for n in judgments]).to_pandas()
+    with OpenRun(run.storage.url) as opened:
+        found = opened.sql("select sample_id, mean, spread, unsafe_share from profiles").fetchall()
+    for sample_id, mean, spread, unsafe in found:
+        own = by_hand[by_hand["sample_id"] == sample_id]
+        assert (mean, spread, unsafe) == pytest.approx(
+            (own["score"].mean(), own["score"].std(ddof=0), 1 - own["safe"].mean()), abs=1e-6
+        )
