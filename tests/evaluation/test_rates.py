@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qibox.evaluation.measures import SHARES
-from qibox.evaluation.rates import RATES, rates
-from qibox.tables import EVALUATIONS, RISKS
+from qibox.evaluation.rates import rates
+from qibox.tables import EVALUATIONS, RATES, RISKS
 
 Row = dict[str, Any]
 KEYS = ["pool", "judge", "policy", "stage", "measure", "by", "among"]

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from qibox.errors import UsageError
-from qibox.evaluation.rates import RATES
 from qibox.evaluation.suite import averages, find_suite, suite_pools
 from qibox.manifests import PoolManifest, SuiteManifest, load_manifest
 from qibox.pool.read import read_pool
+from qibox.tables import RATES
 from tests.pool.published import obtain_six
 
 LABELS = ["SIUO", "MSS-Bench", "BeaverTails-V", "MM-SafetyBench", "SPA-VL harm", "VLGuard test"]
