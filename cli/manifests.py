@@ -1,4 +1,4 @@
-"""`qibox manifests`: which pools, panels, judges, boxes and recipes there are; what one says."""
+"""`qibox manifests`: which pools, panels, judges, boxes, recipes, suites there are; prints one."""
 
 from typing import TYPE_CHECKING
 
@@ -7,11 +7,11 @@ import click
 if TYPE_CHECKING:
     from qibox.manifests.common import Manifest
 
-KINDS = ("pools", "panels", "judges", "boxes", "recipes")
+KINDS = ("pools", "panels", "judges", "boxes", "recipes", "suites")
 
 
 @click.command(
-    short_help="List the shipped pools, panels, judges, boxes and recipes, or print one."
+    short_help="List the shipped pools, panels, judges, boxes, recipes and suites, or print one."
 )
 @click.argument("name", required=False)
 @click.option("--kind", type=click.Choice(KINDS), help="Only manifests of this kind.")

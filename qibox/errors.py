@@ -20,6 +20,10 @@ class WeightsNotFoundError(UsageError):
     """A model's weights are not on this machine, and the hub did not give them."""
 
 
+class PoolNotFoundError(UsageError):
+    """A pool's data are not on this machine, and the hub did not give them."""
+
+
 class TooManyRejectsError(QiboxError):
     """The work is done, but more rows failed than the caller allowed."""
 

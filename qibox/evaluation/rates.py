@@ -17,9 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.evaluation.intervals import Floats, intervals
-from qibox.evaluation.measures import MEASURES as NAMES
-from qibox.evaluation.measures import By, is_measured, measured
-from qibox.manifests.common import Checked
+from qibox.evaluation.measures import MEASURES, By, is_measured, measured
 from qibox.tables import RATES, RISKS
 
 if TYPE_CHECKING:
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
 
 DECIMALS = 6  # tools sum in different orders
 
-# A policy at a stage.
-Entrant: TypeAlias = tuple[str, str]
+Entrant: TypeAlias = tuple[str, str]  # a policy at a stage
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 SAMPLE = ("pool", "judge", "policy", "stage", "sample_id", "risk", "category")
@@ -71,7 +68,7 @@ def _sample_means(rows: pa.Table) -> pa.Table:
     """One row a policy and sample: each measure's mean and count, and what was not judged."""
     columns = {name: rows[name] for name in SAMPLE} | measured(rows)
     columns["not_judged"] = pc.is_null(rows["score"]).cast(pa.int64())
-    wanted = [(name, how) for name in NAMES for how in ("mean", "count")]
+    wanted = [(name, how) for name in MEASURES for how in ("mean", "count")]
     grouped = pa.table(columns).group_by(list(SAMPLE), use_threads=False)
     return grouped.aggregate([*wanted, ("not_judged", "sum")])
 
@@ -126,8 +123,8 @@ def _judged(part: "pd.DataFrame") -> Judged:
         category=label("category"),
         answered=answered,
         not_judged=matrix("not_judged_sum", 0),
-        means={name: matrix(f"{name}_mean", np.nan) for name in NAMES},
-        counts={name: matrix(f"{name}_count", 0) for name in NAMES},
+        means={name: matrix(f"{name}_mean", np.nan) for name in MEASURES},
+        counts={name: matrix(f"{name}_count", 0) for name in MEASURES},
     )
 
 
@@ -140,7 +137,7 @@ def _counted(
     for at, (policy, stage) in enumerate(judged.entrants):
         start = (starts.get(policy, ""), "start")
         before = places.get(start) if stage != "start" else None
-        for name in NAMES:
+        for name in MEASURES:
             means, counts = judged.means[name], judged.counts[name]
             for by, among, inside in groups:
                 if not is_measured(name, by, among) or not judged.answered[at, inside].any():
@@ -169,64 +166,3 @@ def _counted(
 def _present(values: Floats) -> Floats:
     kept: Floats = values[~np.isnan(values)]
     return kept
-
-
-# What evaluate.py and the command still count with, until they read the frame.
-
-
-class Estimate(Checked):
-    """A mean over samples with its 95 % interval; null where nothing could be counted."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    samples: int
-    responses: int
-
-
-class Measure(Checked):
-    """What is measured, on which samples."""
-
-    name: str
-    risk: str | None = None  # only samples of this risk; null: all
-
-
-MEASURES = (
-    Measure(name="safety", risk="implicit"),
-    Measure(name="safety", risk="explicit"),
-    Measure(name="safety", risk="none"),
-    Measure(name="helpfulness", risk="none"),
-    Measure(name="over-refusal", risk="none"),
-    Measure(name="score"),
-    Measure(name="reasoning score"),
-    Measure(name="answer score"),
-)
-
-
-def sample_means(measure: Measure, rows: pa.Table) -> tuple[dict[str, float], int]:
-    """Return each sample's mean over its judged responses, and how many responses that were.
-
-    A sample without a judged response is left out.
-    """
-    if measure.risk is not None:
-        rows = rows.filter(pc.equal(rows["risk"], measure.risk))
-    table = pa.table({"sample_id": rows["sample_id"], "value": measured(rows)[measure.name]})
-    table = table.filter(pc.is_valid(table["value"]))
-    means = table.group_by("sample_id").aggregate([("value", "mean")])
-    ids, values = means["sample_id"].to_pylist(), means["value_mean"].to_pylist()
-    return dict(zip(ids, values, strict=True)), len(table)
-
-
-def estimate(means: Mapping[str, float], responses: int) -> Estimate:
-    """Mean over samples and its interval."""
-    if not means:
-        return Estimate(value=None, low=None, high=None, samples=0, responses=responses)
-    values = np.array([means[sample] for sample in sorted(means)])
-    value, low, high = (round(float(v), DECIMALS) for v in intervals([values])[0])
-    return Estimate(value=value, low=low, high=high, samples=len(values), responses=responses)
-
-
-def change(before: Mapping[str, float], after: Mapping[str, float]) -> Estimate:
-    """Mean difference over the samples that both have, paired, with its interval."""
-    both = before.keys() & after.keys()
-    return estimate({sample: after[sample] - before[sample] for sample in both}, len(both))

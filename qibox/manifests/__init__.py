@@ -1,4 +1,4 @@
-"""What a run is made of, as checked YAML: pools, panels, judges, boxes and training recipes."""
+"""What a run is made of, as checked YAML: pools, panels, judges, boxes, recipes and suites."""
 
 from qibox.manifests.box import BoxManifest, Edge
 from qibox.manifests.judge import JudgeManifest
@@ -6,9 +6,11 @@ from qibox.manifests.load import KINDS, list_manifests, load_manifest
 from qibox.manifests.panel import ModelSpec, PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.manifests.recipe import RecipeManifest
+from qibox.manifests.suite import Benchmark, SuiteManifest
 
 __all__ = [
     "KINDS",
+    "Benchmark",
     "BoxManifest",
     "Edge",
     "JudgeManifest",
@@ -16,6 +18,7 @@ __all__ = [
     "PanelManifest",
     "PoolManifest",
     "RecipeManifest",
+    "SuiteManifest",
     "list_manifests",
     "load_manifest",
 ]

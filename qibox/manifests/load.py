@@ -14,6 +14,7 @@ from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.manifests.recipe import RecipeManifest
+from qibox.manifests.suite import SuiteManifest
 
 KINDS: dict[type[Manifest], str] = {
     PoolManifest: "pools",
@@ -21,6 +22,7 @@ KINDS: dict[type[Manifest], str] = {
     JudgeManifest: "judges",
     BoxManifest: "boxes",
     RecipeManifest: "recipes",
+    SuiteManifest: "suites",
 }
 
 M = TypeVar("M", bound=Manifest)

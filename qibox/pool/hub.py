@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from qibox.errors import UsageError
+from qibox.errors import PoolNotFoundError, UsageError
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.columns import check_columns, rows_of_table, wanted_columns
 from qibox.pool.rows import BATCH_ROWS, Rows
@@ -29,14 +29,17 @@ def pinned_revision(manifest: PoolManifest) -> str:
     """The commit that a hub repository's branch or tag stands at now.
 
     Raises:
-        UsageError: the hub does not answer, or has no such repository.
+        PoolNotFoundError: the hub does not answer, or has no such repository.
     """
     from huggingface_hub import HfApi
 
     try:
         commit = HfApi().dataset_info(str(manifest.path), revision=manifest.revision).sha
     except Exception as error:  # the client raises its own, the HTTP library's and the system's
-        raise _unreachable(manifest, error) from error
+        raise PoolNotFoundError(
+            f"{_unreachable(manifest, error)}: hf download {manifest.path} --repo-type dataset "
+            f"--local-dir {manifest.path}"
+        ) from error
     return str(commit)
 
 

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 import fsspec
 import pyarrow as pa
 
-from qibox.errors import UsageError
+from qibox.errors import PoolNotFoundError, UsageError
 from qibox.manifests.load import load_manifest
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.check import Checker, checked_samples
@@ -49,6 +49,24 @@ def resolve_pool(manifest: PoolManifest) -> PoolManifest:
     return manifest
 
 
+def find_pool(manifest: PoolManifest) -> PoolManifest:
+    """Return the manifest as :func:`resolve_pool` does, if there is something to read.
+
+    Looks at the places that the manifest names and asks the hub for the commit, but reads no row.
+
+    Raises:
+        PoolNotFoundError: nothing is there; the message says how to obtain it.
+    """
+    from qibox.pool.hub import is_on_hub, pinned_revision
+
+    for part in _parts(manifest) if manifest.parts else [manifest]:
+        if not is_on_hub(part):
+            _check_copy(part)
+        elif part.revision is not None:
+            pinned_revision(part)  # resolving asks the hub only for a commit that is not given
+    return resolve_pool(manifest)
+
+
 def read_pool(manifest: PoolManifest) -> Iterator[Checked]:
     """Yield a pool's rows in their order, batch by batch.
 
@@ -59,7 +77,8 @@ def read_pool(manifest: PoolManifest) -> Iterator[Checked]:
         if part.format == "mini":
             yield from _read_mini(part)
             continue
-        _check_copy(part)
+        if part.obtain is not None:
+            _check_copy(part)
         checker = Checker(part, _pictures(part), mapping_of(part.taxonomy))
         for rows in _rows(part):
             yield from checker.check(rows)
@@ -82,12 +101,13 @@ def _parts(manifest: PoolManifest) -> list[PoolManifest]:
 
 
 def _check_copy(manifest: PoolManifest) -> None:
-    """Say how to get a pool that has to be fetched by hand."""
+    """Refuse a pool with nothing at the places it names, and say how to get it."""
+    how = manifest.obtain or "give its manifest a path that exists"
     for place in (manifest.path, manifest.images):
-        if manifest.obtain is not None and place is not None:
+        if place is not None:
             fs, path = fsspec.core.url_to_fs(place)
-            if not fs.exists(path):
-                raise UsageError(f"pool {manifest.name}: nothing at {place}: {manifest.obtain}")
+            if not fs.exists(path) and not fs.glob(path):
+                raise PoolNotFoundError(f"pool {manifest.name}: nothing at {place}: {how}")
 
 
 def _rows(manifest: PoolManifest) -> Iterator[Rows]:

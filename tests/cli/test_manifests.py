@@ -42,7 +42,7 @@ def test_one_is_printed_as_it_is_written() -> None:
 
 def test_a_name_of_several_kinds_prints_each() -> None:
     printed = qibox("mini").output
-    for folder in ("pools", "panels", "boxes", "recipes"):
+    for folder in ("pools", "panels", "boxes", "recipes", "suites"):
         assert f"# {folder}/mini.yaml" in printed
     assert "# pools/mini.yaml" not in qibox("mini", "--kind", "boxes").output
 

@@ -1,5 +1,7 @@
 """The frame of rates, with values derived by hand, and its laws."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pandas as pd
@@ -9,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qibox.evaluation.measures import SHARES
-from qibox.evaluation.rates import RATES, rates
-from qibox.tables import EVALUATIONS, RISKS
+from qibox.evaluation.rates import rates
+from qibox.tables import EVALUATIONS, RATES, RISKS
 
 Row = dict[str, Any]
 KEYS = ["pool", "judge", "policy", "stage", "measure", "by", "among"]
@@ -249,3 +251,12 @@ def test_groups_add_up_to_all(rows: list[Row]) -> None:
         if whole["samples"].iloc[0]:
             weighted = (risks["value"] * risks["samples"]).sum() / risks["samples"].sum()
             assert weighted == pytest.approx(whole["value"].iloc[0], abs=2e-6)
+
+
+def test_pandas_is_imported_where_a_frame_is_made() -> None:
+    code = (
+        "import sys, qibox, qibox.evaluation.rates, qibox.cli.rate_tables, qibox.cli.main\n"
+        "print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

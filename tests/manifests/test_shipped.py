@@ -11,6 +11,7 @@ from qibox.manifests import (
     PanelManifest,
     PoolManifest,
     RecipeManifest,
+    SuiteManifest,
     list_manifests,
     load_manifest,
 )
@@ -97,6 +98,36 @@ def test_the_recipes_follow_the_paper_where_it_tells(size: str) -> None:
     switches = {"gradient_checkpointing", "bf16", "use_vllm"}
     written = set(recipe.model_fields_set) - unset - switches
     assert written - set(recipe.sources) == set()  # each value says where it is from
+
+
+def test_the_suites_hold_benchmarks_only() -> None:
+    for name in list_manifests(SuiteManifest):
+        for each in load_manifest(SuiteManifest, name).benchmarks:
+            assert load_manifest(PoolManifest, each.pool).benchmark, each.label
+
+
+def test_the_six_are_marked_as_our_choice() -> None:
+    six = load_manifest(SuiteManifest, "six")
+    pools = "siuo mss-bench beavertails-v-eval mm-safetybench spa-vl-harm vlguard-test"
+    assert [each.pool for each in six.benchmarks] == pools.split()
+    assert "not all public" in six.source
+    assert six.unverified == ("benchmarks",)
+
+
+@pytest.mark.parametrize(
+    ("benchmarks", "said"),
+    [
+        ("[]", "benchmarks: Tuple should have at least 1 item"),
+        ("[{label: A, pool: x}, {label: A, pool: y}]", "the label 'A' comes twice"),
+        ("[{label: A, pool: x}, {label: B, pool: x}]", "the pool 'x' comes twice"),
+        ("[{label: '', pool: x}]", "benchmarks.0.label: String should have at least 1 char"),
+        ("[{pool: x}]", "field 'benchmarks.0.label' is missing"),
+    ],
+)
+def test_a_suite_that_does_not_hold(benchmarks: str, said: str) -> None:
+    text = f"name: mine\nabout: mine.\nbenchmarks: {benchmarks}\n"
+    with pytest.raises(UsageError, match=f"manifest my.yaml: .*{said}"):
+        parse_manifest(SuiteManifest, text, "my.yaml")
 
 
 def test_an_unknown_field_is_refused_by_name() -> None:

@@ -242,3 +242,21 @@ def shipped(name: str, folder: Path, edit: Callable[[Rows], Rows] = as_it_is) ->
     """The shipped manifest, pointed at a small copy of its pool in a folder."""
     manifest = load_manifest(PoolManifest, name)
     return manifest.model_copy(update=MAKERS[name](folder, edit))
+
+
+# Where the shipped manifests of the suite `six` look for their data, below the working directory.
+SIX: dict[str, Callable[[Path, Callable[[Rows], Rows]], dict[str, Any]]] = {
+    "siuo": siuo,
+    "mssbench": mss_bench,
+    "PKU-Alignment/BeaverTails-V": beavertails_v,
+    "PKU-Alignment/MM-SafetyBench": mm_safetybench,
+    "sqrti/SPA-VL": spa_vl,
+    "vlguard": vlguard,
+}
+
+
+def obtain_six(work: Path) -> None:
+    """Lay small copies of the six benchmarks where a person in that directory downloads them to."""
+    for place, make in SIX.items():
+        (work / place).mkdir(parents=True)
+        make(work / place, as_it_is)
