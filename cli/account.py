@@ -57,9 +57,9 @@ def print_summary(summary: "Summary", out: str) -> None:
     lost = summary.not_scored
     parts = [f"{count:,} {name}" for name, count in lost.items()]
     more = f" ({', '.join(parts)})" if parts else ""
+    kept = "scored" if summary.makes_scores else "samples"
     console.out.print(
-        f"{summary.read:,} rows in = {summary.scored:,} scored + {sum(lost.values()):,} not "
-        f"scored{more}",
+        f"{summary.read:,} rows in = {summary.scored:,} {kept} + {sum(lost.values()):,} not {kept}{more}",
         highlight=False,
         soft_wrap=True,
     )
