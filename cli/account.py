@@ -59,7 +59,8 @@ def print_summary(summary: "Summary", out: str) -> None:
     more = f" ({', '.join(parts)})" if parts else ""
     kept = "scored" if summary.makes_scores else "samples"
     console.out.print(
-        f"{summary.read:,} rows in = {summary.scored:,} {kept} + {sum(lost.values()):,} not {kept}{more}",
+        f"{summary.read:,} rows in = {summary.scored:,} {kept} + {sum(lost.values()):,} not "
+        f"{kept}{more}",
         highlight=False,
         soft_wrap=True,
     )
