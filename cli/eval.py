@@ -83,7 +83,7 @@ def command(
     Example: qibox eval runs/mini --policy default --limit 100
     """
     from qibox.cli import console
-    from qibox.cli.watching import ConsoleWatcher
+    from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import benchmark_job, questions_of
     from qibox.evaluation.report import keep_rates
     from qibox.pipelines.run import Settings, work_off

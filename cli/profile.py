@@ -58,7 +58,7 @@ def command(
     Example: qibox profile runs/mini --policy builtin:policy --limit 200
     """
     from qibox.cli import console
-    from qibox.cli.watching import ConsoleWatcher
+    from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import profile_job, questions_of
     from qibox.evaluation.profile import profile_by_risk
     from qibox.pipelines.run import Settings, work_off

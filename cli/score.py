@@ -92,7 +92,7 @@ def command(
     """
     from qibox.cli import console
     from qibox.cli.account import print_plan, print_summary
-    from qibox.cli.watching import ConsoleWatcher
+    from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.pipelines.run import Settings, score_run
     from qibox.run.directory import RUN_FILE, Run
     from qibox.run.storage import Storage

@@ -84,7 +84,7 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
 
 def write(run: "Run", choice: "Choice", overwrite: bool) -> bool:
     """Write a choice, showing how far it is where that takes more than one file."""
-    from qibox.cli.counting import counting
+    from qibox.cli.progress import counting
     from qibox.selection.shard import ROWS_PER_FILE
     from qibox.selection.write import write_selection
 

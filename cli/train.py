@@ -68,7 +68,7 @@ def command(
     Example: qibox train runs/mini --steps 60 --name short
     """
     from qibox.cli import console
-    from qibox.cli.counting import counting
+    from qibox.cli.progress import counting
     from qibox.grpo.plan import changes, make_plan, trained_already, training_judge
     from qibox.grpo.train import train
     from qibox.manifests.load import load_manifest

@@ -1,4 +1,7 @@
-"""Progress of work in equal steps: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, a line now and then elsewhere, nothing when quiet.
+
+The one display of scoring, evaluation (:mod:`qibox.cli.wave_progress`), choosing and training.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,16 +10,19 @@ from typing import Any
 
 from qibox.cli import console
 
-LINES = 10  # of plain progress over the whole work
+LINES = 10  # of plain progress over work whose steps are counted here
 
 Advance = Callable[[int, str], None]  # steps done since the last call, a remark on them
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Advance]:
+def counting(what: str, total: int, *, quiet: bool = False) -> Iterator[Advance]:
     """Show how far ``total`` steps have come, and how long the rest will take."""
+    if quiet:
+        yield lambda done, remark="": None
+        return
     if console.err.is_terminal:
-        with _bar() as bar:
+        with progress_bar("steps") as bar:
             task = bar.add_task(what, total=total, remark="")
 
             def advance(done: int, remark: str = "") -> None:
@@ -27,25 +33,35 @@ def counting(what: str, total: int) -> Iterator[Advance]:
     yield _plain(what, total)
 
 
-def _bar() -> Any:
+def progress_bar(unit: str, *, transient: bool = False) -> Any:
+    """A bar with rate, time taken and time left; each task has a field ``remark``."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        ProgressColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.{0 if speed >= 10 else 1}f} {unit}/s")
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        Rate(),
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[remark]}"),
         console=console.err,
+        transient=transient,
     )
 
 

@@ -1,12 +1,13 @@
-"""Shows a run's progress: bars on a terminal, a line now and then elsewhere, nothing when quiet."""
+"""The progress of a wave, from what its workers tell through the run's storage."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qibox.cli import console
+from qibox.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from qibox.run.storage import Storage
@@ -70,7 +71,7 @@ class ConsoleWatcher:
 
     def _show_bar(self, storage: "Storage", wave: "Wave", end: threading.Event) -> None:
         done_before = wave.total_rows - wave.pending_rows
-        with _bar() as bar:
+        with progress_bar("rows", transient=True) as bar:
             task = bar.add_task(wave.name, total=wave.total_rows, completed=done_before, remark="")
             while not end.wait(_poll(storage)):
                 report = _report(storage, wave)
@@ -109,34 +110,3 @@ def _report(storage: "Storage", wave: "Wave") -> "WaveProgress":
 
 def _poll(storage: "Storage") -> float:
     return POLL_S if storage.is_local else REMOTE_POLL_S
-
-
-def _bar() -> Any:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Any) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:,.0f} rows/s")
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[remark]}"),
-        console=console.err,
-        transient=True,
-    )
