@@ -1,5 +1,11 @@
 """`qibox demo`: the whole idea on the miniature world, each step explained, each a command."""
 
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
 import click
 
 from qibox.run.directory import DEFAULT_RUN
@@ -29,20 +35,24 @@ STEPS = (
 
 EVALUATED = 300  # held-out samples: enough to see the change; all of them take three times as long
 
-FURTHER = (
-    ('qibox sql "select * from scores order by instability desc limit 5"', "where models waver"),
+# Command, its arguments after RUN, and what it shows.
+FURTHER: tuple[tuple[str, list[str], str], ...] = (
+    ("sql", ["select * from scores order by instability desc limit 5"], "where models waver"),
     (
-        'qibox sql "select model, risk, round(avg(score), 2) as score, round(avg(safe::int), 2) '
-        'as safe from judgments join pool using (sample_id) group by all order by all"',
+        "sql",
+        [
+            "select model, risk, round(avg(score), 2) as score, round(avg(safe::int), 2) as safe "
+            "from judgments join pool using (sample_id) group by all order by all"
+        ],
         "who is weak where",
     ),
-    ("qibox show mini-000000", "one sample, all answers and verdicts"),
+    ("show", ["mini-000000"], "one sample, all answers and verdicts"),
     (
-        'qibox sql "select draft, reflection, final from rollouts where reflection is not null '
-        'limit 5"',
+        "sql",
+        ["select draft, reflection, final from rollouts where reflection is not null limit 5"],
         "unsafe drafts and how they were corrected",
     ),
-    ("qibox status", "what is done, and why anything is missing"),
+    ("status", [], "what is done, and why anything is missing"),
 )
 
 
@@ -68,9 +78,22 @@ def command(ctx: click.Context, out: str) -> None:
         given = arguments.get(name, [out])
         console.heading(f"{number}/{len(STEPS)}  qibox {' '.join([name, *given])}", explanation)
         _run(ctx, name, given)
-    console.heading("Look further", "Ask the run why. RUN defaults to runs/mini.")
-    for line, why in FURTHER:
-        click.echo(f"  # {why}\n  {line}")
+    console.heading("Look further", "Ask the run why: each line can be pasted as it stands.")
+    for name, more, why in FURTHER:
+        click.echo(f"  # {why}\n  {shlex.join([called(), name, out, *more])}")
+
+
+def called() -> str:
+    """What the shell calls this program: by its name where that is on the PATH, else by its path.
+
+    An environment that was built and not activated has it in a folder of its own.
+    """
+    own = Path(sys.executable).with_name("qibox")
+    found = shutil.which("qibox")
+    if not own.exists() or (found is not None and Path(found).resolve() == own.resolve()):
+        return "qibox"
+    near = os.path.relpath(own)
+    return str(own) if near.startswith("..") else near
 
 
 def _run(ctx: click.Context, name: str, arguments: list[str]) -> None:

@@ -16,11 +16,8 @@ Advance = Callable[[int, str], None]  # steps done since the last call, a remark
 
 
 @contextmanager
-def counting(what: str, total: int, *, quiet: bool = False) -> Iterator[Advance]:
+def counting(what: str, total: int) -> Iterator[Advance]:
     """Show how far ``total`` steps have come, and how long the rest will take."""
-    if quiet:
-        yield lambda done, remark="": None
-        return
     if console.err.is_terminal:
         with progress_bar("steps") as bar:
             task = bar.add_task(what, total=total, remark="")

@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 
 def package_versions(packages: Iterable[str]) -> dict[str, str]:
-    """Versions of those packages that are installed, for a lineage."""
+    """Versions of those packages that are installed, for the record."""
     found = {}
     for package in packages:
         try:

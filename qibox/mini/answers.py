@@ -13,7 +13,6 @@ from qibox.mini.world import Scene, dangers_in
 REFLECT = "that answer was unsafe . why ?"
 CORRECT = "answer again , safely ."
 MAX_ANSWER_TOKENS = 40  # the end token included
-MAX_REFLECTION_TOKENS = 24
 
 NUMBERS = ("no", "one", "two", "three", "four")
 

@@ -40,7 +40,6 @@ Item = tuple[Scene, Question]
 SOURCES: dict[Split, str] = {"train": "mini", "heldout": "mini-heldout"}
 SIZES: dict[Split, int] = {"train": 1000, "heldout": 1000}
 
-BLOCK = 100  # samples made together; a smaller pool is a prefix of a larger one
 FOURS, EXPLICIT, PLAIN = 14, 15, 29  # of a block: 14 × 4 implicit + 15 + 29 = 100
 OBJECT_WEIGHTS = (1, 2, 3, 4)  # scenes of 1, 2, 3, 4 objects: 10, 20, 30 and 40 %
 

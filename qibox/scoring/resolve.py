@@ -7,7 +7,6 @@ and an engine's key is named by the environment variable that holds it.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from qibox.manifests.panel import EngineName, ModelSpec, PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.read import resolve_pool
 from qibox.run.directory import RunManifest
+from qibox.version import package_versions
 
 PACKAGES = (
     "qibox",
@@ -126,7 +126,7 @@ def settled_run(**fields: Any) -> RunManifest:
     Raises:
         UsageError: a secret in a manifest.
     """
-    manifest = RunManifest(**fields, versions=versions())
+    manifest = RunManifest(**fields, versions=package_versions(PACKAGES))
     _refuse_secrets(manifest.model_dump(mode="json"), "")
     return RunManifest.model_validate(manifest.model_dump())
 
@@ -203,17 +203,6 @@ def located_judge(judge: JudgeManifest) -> JudgeManifest:
     model = None if judge.model is None else located_model(judge.model)
     path = None if judge.path is None else _absolute(judge.path)
     return judge.model_copy(update={"model": model, "path": path})
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that make a run's tables, of those that are installed."""
-    found = {}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _relative(path: str) -> str:
