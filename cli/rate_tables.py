@@ -100,7 +100,8 @@ def _suite_table(frame: "pd.DataFrame", suite: str, pools: dict[str, str]) -> Ta
             table.add_row(escape(policy), *(cells.get(key, UNKNOWN) for key in keys))
         table.add_section()
     missing = [label for label in pools if label not in labels]
-    table.caption = escape("; ".join(_notes(len(labels), missing)))
+    lacking = int(whole.loc[whole["measure"] == "safety", "not_judged"].sum())
+    table.caption = escape("; ".join(_notes(len(labels), missing, lacking)))
     return table
 
 
@@ -110,10 +111,12 @@ def _entrants(cells: Iterable[tuple[str, str, str, str]]) -> tuple[list[Entrant]
     return [e for e in known if e[1] == "start"], [e for e in known if e[1] != "start"]
 
 
-def _notes(shown: int, missing: list[str]) -> list[str]:
+def _notes(shown: int, missing: list[str], lacking: int) -> list[str]:
     notes = ["[95 % interval over samples]"]
     if shown > 1:
         notes.append(f"the average weighs {shown} benchmarks alike")
+    if lacking:
+        notes.append(f"{lacking:,} responses not judged")
     if missing:
         notes.append(f"not evaluated: {', '.join(missing)}")
     return notes

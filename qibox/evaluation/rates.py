@@ -97,11 +97,12 @@ class Judged:
 
 def _judged(part: "pd.DataFrame") -> Judged:
     """Lay rows of :func:`_sample_means` out as matrices, samples in the order of their ids."""
-    pairs = list(zip(part["policy"], part["stage"], strict=True))
-    entrants = sorted(set(pairs), key=lambda pair: (pair[1] != "start", pair))
-    place = {entrant: at for at, entrant in enumerate(entrants)}
+    grouped = part.groupby(["policy", "stage"])
+    pairs: list[Entrant] = grouped.size().index.to_list()
+    entrants = sorted(pairs, key=lambda pair: (pair[1] != "start", pair))
+    place = np.array([entrants.index(pair) for pair in pairs])
     ids, sample = np.unique(part["sample_id"].to_numpy(object), return_inverse=True)
-    at = (np.array([place[pair] for pair in pairs]), sample)
+    at = (place[grouped.ngroup().to_numpy()], sample)
     shape = len(entrants), len(ids)
 
     def label(name: str) -> npt.NDArray[np.object_]:

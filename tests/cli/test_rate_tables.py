@@ -128,6 +128,14 @@ def test_each_judge_has_a_table_and_what_is_unknown_a_dash() -> None:
     assert "new 100 – – – – –" in second
 
 
+def test_responses_without_a_verdict_are_counted_below_the_table() -> None:
+    rows = [*answers(True, None), *answers(None, None, **OLD)]
+    (table,) = suite_tables(frame(rows), SIX)
+    shown = lines(table, width=80)
+    assert "base – –" in shown
+    assert "3 responses not judged" in " ".join(shown)
+
+
 def test_a_suite_of_which_nothing_was_evaluated_has_no_table() -> None:
     assert suite_tables(frame(answers(True, pool="elsewhere")), SIX) == []
 
