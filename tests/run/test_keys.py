@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from qibox.manifests import JudgeManifest, ModelSpec, PanelManifest, load_manifest
 from qibox.run.units import judgments_key, responses_key, scores_key
 
@@ -145,3 +147,38 @@ KEYS = {
 
 def test_keys_of_runs_that_were_made_stay_what_they_are() -> None:
     assert all_keys() == KEYS
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tensor_parallel_size": 8},
+        {"data_parallel_size": 8},
+        {"max_num_seqs": 64},
+        {"enable_prefix_caching": False},
+        {"enforce_eager": True},
+        {"gpu_memory_utilization": 0.5},
+        {"device_map": {"": 0}},
+    ],
+)
+def test_from_one_gpu_to_eight_no_key_changes(settings: dict[str, Any]) -> None:
+    panel, judge = panel_of("seven"), judge_of("grm")
+    assert judge.model is not None
+    models = {name: _running(spec, settings) for name, spec in panel.models.items()}
+    moved = panel.model_copy(update={"models": models})
+    judging = judge.model_copy(update={"model": _running(judge.model, settings)})
+    assert keys_of(moved, judging) == KEYS["seven, grm"]
+
+
+def test_another_id_for_the_noise_is_another_key() -> None:
+    spec = ModelSpec(source="x")
+    panel = PanelManifest(name="p", about="", models={"m": spec})
+    keys = {
+        responses_key(SHARD, "m", spec.model_copy(update={"noise_id": noise}), panel)
+        for noise in (None, "m", "policy")
+    }
+    assert len(keys) == 3
+
+
+def _running(spec: ModelSpec, settings: dict[str, Any]) -> ModelSpec:
+    return spec.model_copy(update={"settings": {**spec.settings, **settings}})
