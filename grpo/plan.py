@@ -5,15 +5,14 @@ trained. The plan is written into the policy's lineage, and its equality decides
 already there.
 """
 
-import re
 from pathlib import Path
-from typing import Any
 
 import pyarrow.compute as pc
 
 from qibox.engines.sources import fingerprint, hub_commit, local_directory
 from qibox.errors import UsageError, WeightsNotFoundError
 from qibox.evaluation.contamination import refuse_benchmarks
+from qibox.fields import changed
 from qibox.manifests.common import Checked, Identifier
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import load_manifest
@@ -22,8 +21,6 @@ from qibox.policies.directory import read_lineage
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.selection.read import read_selection, selection_digest
-
-PROSE = re.compile(r"(recipe|judge)\.(name|about|source|sources\..*|unverified)$")
 
 
 class TrainingPlan(Checked):
@@ -108,29 +105,16 @@ def policy_directory(recipe: RecipeManifest) -> Path | str:
     return local_directory(recipe.policy) or recipe.policy
 
 
-def differing(there: dict[str, Any], wanted: dict[str, Any], path: str = "") -> list[str]:
-    """Return the dotted names of the fields in which two nested mappings differ, sorted."""
-    names = []
-    for key in sorted({*there, *wanted}):
-        old, new = there.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            names += differing(old, new, f"{path}{key}.")
-        elif old != new:
-            names.append(f"{path}{key}")
-    return names
-
-
 def changes(storage: Storage, plan: TrainingPlan) -> list[str] | None:
     """Return the fields in which the policy of the plan's name was trained otherwise, sorted.
 
     None if no such policy was trained to its end; what an unfinished training left does not count.
-    Prose in the manifests does not count either.
+    Nor does prose in the manifests, nor what only operates.
     """
     there = read_lineage(storage, plan.name)
     if there is None:
         return None
-    names = differing(there["plan"], plan.model_dump(mode="json"))
-    return [name for name in names if not PROSE.match(name)]
+    return changed(there["plan"], plan.model_dump(mode="json"), TrainingPlan)
 
 
 def trained_already(storage: Storage, plan: TrainingPlan) -> bool:

@@ -15,15 +15,15 @@ from huggingface_hub import is_offline_mode
 
 from qibox.doctor.machine import GB, Machine, hub_cache
 from qibox.engines.load import has_vllm, resolve_engine
-from qibox.engines.settings import (
+from qibox.engines.sources import local_directory
+from qibox.errors import QiboxError
+from qibox.manifests.panel import ModelSpec
+from qibox.manifests.settings import (
     OpenAISettings,
     TransformersSettings,
     VLLMSettings,
     check_settings,
 )
-from qibox.engines.sources import local_directory
-from qibox.errors import QiboxError
-from qibox.manifests.panel import ModelSpec
 
 WORKSPACE = 1.2  # times the weights
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import tenacity
 
-from qibox.engines.settings import OpenAISettings
 from qibox.errors import QiboxError
+from qibox.manifests.settings import OpenAISettings
 
 R = TypeVar("R")
 Request = dict[str, Any]

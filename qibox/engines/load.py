@@ -13,7 +13,10 @@ from typing import Any, cast
 
 from qibox.engines.base import Engine
 from qibox.engines.chat import template_text
-from qibox.engines.settings import (
+from qibox.engines.sources import fingerprint, hub_commit, local_directory
+from qibox.errors import UsageError
+from qibox.manifests.panel import ModelSpec
+from qibox.manifests.settings import (
     HostedSettings,
     OpenAISettings,
     ReplaySettings,
@@ -22,9 +25,6 @@ from qibox.engines.settings import (
     check_settings,
     settings_for,
 )
-from qibox.engines.sources import fingerprint, hub_commit, local_directory
-from qibox.errors import UsageError
-from qibox.manifests.panel import ModelSpec
 
 
 def resolve_model(spec: ModelSpec) -> ModelSpec:
@@ -64,7 +64,8 @@ def _revision(engine: str, spec: ModelSpec) -> str | None:
 def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False) -> Engine:
     """Start the engine of one model; ``model`` is its id in the panel.
 
-    A model's own code runs only if both its manifest and ``allow_remote_code`` say so.
+    That id keys the noise of its sampling too, unless the spec names another. A model's own code
+    runs only if both its manifest and ``allow_remote_code`` say so.
 
     Raises:
         QiboxError: the model cannot be loaded; the message says why.

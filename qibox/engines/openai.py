@@ -20,9 +20,9 @@ from qibox.engines.completions import Completion, assemble, completed, explain, 
 from qibox.engines.dataurl import image_url
 from qibox.engines.endpoint import MalformedError, Request, Sender, TriedError, masked
 from qibox.engines.noise import prompt_seed
-from qibox.engines.settings import OpenAISettings
 from qibox.errors import QiboxError, UsageError
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import OpenAISettings
 from qibox.pool.images import ImageError
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from qibox.engines.chat import Neutraliser, messages
 from qibox.engines.completions import Completion, assemble, completed, failure
 from qibox.engines.dataurl import sendable
 from qibox.engines.noise import row_keys
-from qibox.engines.settings import TransformersSettings
 from qibox.errors import QiboxError
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import TransformersSettings
 from qibox.pool.images import ImageError, decode_image
 from qibox.torchvision_ops import declare_missing_operators
 
@@ -52,7 +52,7 @@ class TransformersEngine:
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        """Load a model from a directory or a hub id; ``model`` is its id in the panel.
+        """Load a model from a directory or a hub id; ``model`` keys its noise.
 
         Raises:
             QiboxError: the model cannot be loaded; the message says why.

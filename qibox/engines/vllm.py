@@ -18,9 +18,9 @@ from qibox.engines.chat import Neutraliser, messages, template_text
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import sendable
 from qibox.engines.noise import prompt_seed
-from qibox.engines.settings import VLLMSettings
 from qibox.errors import QiboxError
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import VLLMSettings
 from qibox.pool.images import ImageError, decode_image
 from qibox.torchvision_ops import declare_missing_operators
 
@@ -36,7 +36,7 @@ class VLLMEngine:
         revision: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        """Load a model from a directory or a hub id; ``model`` is its id in the panel.
+        """Load a model from a directory or a hub id; ``model`` keys its noise.
 
         Raises:
             QiboxError: the model cannot be loaded; the message says why.

@@ -4,14 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from qibox.fields import Deciding
 from qibox.manifests.common import Checked, Manifest
 
 
 class Edge(Checked):
     """One edge of the box, as a value of the written score or as a quantile of the pool's."""
 
-    value: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    quantile: Annotated[float, Field(ge=0, le=1)] | None = None
+    value: Deciding[Annotated[float, Field(allow_inf_nan=False)] | None] = None
+    quantile: Deciding[Annotated[float, Field(ge=0, le=1)] | None] = None
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
@@ -23,9 +24,11 @@ class Edge(Checked):
 class BoxManifest(Manifest):
     """Edges are included: q_low ≤ quality ≤ q_high and instability ≥ u_min."""
 
-    q_low: Edge
-    q_high: Edge
-    u_min: Edge
-    limit: Annotated[int, Field(ge=1)] | None = None  # most samples let through
-    rank: Literal["instability", "random"] = "instability"  # who goes first under a limit
-    within: Literal["pool", "risk", "category", "source"] = "pool"  # what a quantile is taken over
+    q_low: Deciding[Edge]
+    q_high: Deciding[Edge]
+    u_min: Deciding[Edge]
+    limit: Deciding[Annotated[int, Field(ge=1)] | None] = None  # most samples let through
+    # who goes first under a limit
+    rank: Deciding[Literal["instability", "random"]] = "instability"
+    # what a quantile is taken over
+    within: Deciding[Literal["pool", "risk", "category", "source"]] = "pool"

@@ -1,8 +1,13 @@
-"""What all manifests share: frozen, unknown fields refused, a name, a word on its source."""
+"""What all manifests share: frozen, unknown fields refused, a name, a word on its source.
+
+Every field says what it is there for (:mod:`qibox.fields`); a test refuses one that does not.
+"""
 
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from qibox.fields import Prose
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 
@@ -16,8 +21,8 @@ class Checked(BaseModel):
 class Manifest(Checked):
     """The head of every manifest."""
 
-    name: Identifier
-    about: str  # one sentence for `qibox manifests`
-    source: str = ""  # where the values are from; "our choice" where nothing is published
-    sources: dict[str, str] = {}  # where single values are from, by field
-    unverified: tuple[str, ...] = ()  # fields that could not be checked against their source
+    name: Prose[Identifier]
+    about: Prose[str]  # one sentence for `qibox manifests`
+    source: Prose[str] = ""  # where the values are from; "our choice" where nothing is published
+    sources: Prose[dict[str, str]] = {}  # where single values are from, by field
+    unverified: Prose[tuple[str, ...]] = ()  # fields that could not be checked against their source

@@ -4,7 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from qibox.manifests.common import Manifest
+from qibox.fields import Deciding
+from qibox.manifests.common import Identifier, Manifest
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.sampling import Sampling
 from qibox.verdict import VerdictWeights
@@ -26,15 +27,19 @@ class JudgeManifest(Manifest):
     recorded verdicts; hash derives a verdict from the text's hash, to measure the pipeline's cost.
     """
 
-    kind: JudgeKind
-    model: ModelSpec | None = None
-    rubric: str | None = None  # template of the rubric prompt; null: the judge kind's own
-    sampling: Sampling = Sampling(temperature=0.0, max_tokens=1024)
-    weights: VerdictWeights = VerdictWeights()
-    pairs: Annotated[int, Field(ge=1)] = 2  # pairwise: 2 × pairs × 2 orders seen by a response
-    safe_from: Annotated[float, Field(ge=1, le=10)] = 5.5  # pairwise: the least score that is safe
-    path: str | None = None  # recorded verdicts, for replay
-    revision: str | None = None  # sha256 of what lies at path; filled in when a run is made
+    name: Deciding[Identifier]  # keys the noise of its sampling
+    kind: Deciding[JudgeKind]
+    model: Deciding[ModelSpec | None] = None
+    rubric: Deciding[str | None] = None  # template of the rubric prompt; null: the judge kind's own
+    sampling: Deciding[Sampling] = Sampling(temperature=0.0, max_tokens=1024)
+    weights: Deciding[VerdictWeights] = VerdictWeights()
+    # pairwise: 2 × pairs × 2 orders seen by a response
+    pairs: Deciding[Annotated[int, Field(ge=1)]] = 2
+    # pairwise: the least score that is safe
+    safe_from: Deciding[Annotated[float, Field(ge=1, le=10)]] = 5.5
+    path: Deciding[str | None] = None  # recorded verdicts, for replay
+    # sha256 of what lies at path; filled in when a run is made
+    revision: Deciding[str | None] = None
 
     @property
     def compares(self) -> bool:

@@ -4,8 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from qibox.fields import Added, Deciding, Like, Operating
 from qibox.manifests.common import Checked, Identifier, Manifest
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import AnySettings
 
 EngineName = Literal["auto", "transformers", "vllm", "openai", "replay"]
 
@@ -13,33 +15,38 @@ EngineName = Literal["auto", "transformers", "vllm", "openai", "replay"]
 class Accelerator(Checked):
     """What one copy of a model needs; goes to Beam as resource hints."""
 
-    type: str | None = None  # e.g. nvidia-h100-80gb, as the Beam runner names it; null: none
-    count: Annotated[int, Field(ge=1)] = 1
-    min_ram_gb: Annotated[float, Field(gt=0)] | None = None  # host memory, GB
+    # e.g. nvidia-h100-80gb, as the Beam runner names it; null: none
+    type: Operating[str | None] = None
+    count: Operating[Annotated[int, Field(ge=1)]] = 1
+    min_ram_gb: Operating[Annotated[float, Field(gt=0)] | None] = None  # host memory, GB
 
 
 class ModelSpec(Checked):
     """One model and how it is run."""
 
-    source: str  # a hub id, a directory, builtin:<name>, or for openai the served model's name
-    revision: str | None = None  # hub commit; part of every unit's key
-    engine: EngineName = "auto"  # auto: vllm where a GPU is found, transformers elsewhere
-    settings: dict[str, Any] = {}  # the engine's own options, checked by the engine
-    system: str | None = None  # system prompt
-    accelerator: Accelerator | None = None
-    size_b: Annotated[float, Field(gt=0)] | None = None  # parameters, billions
-    noise_id: str | None = None  # id that keys its sampling noise; null: its own
-    trust_remote_code: bool = False  # needs the command line's consent as well
+    # a hub id, a directory, builtin:<name>, or for openai the served model's name
+    source: Deciding[str]
+    revision: Deciding[str | None] = None  # hub commit, or sha256 of a directory's files
+    engine: Deciding[EngineName] = "auto"  # auto: vllm where a GPU is found, else transformers
+    # the engine's own options, checked by the engine
+    settings: Annotated[Deciding[dict[str, Any]], Like(AnySettings)] = {}
+    system: Deciding[str | None] = None  # system prompt
+    accelerator: Operating[Accelerator | None] = None
+    size_b: Operating[Annotated[float, Field(gt=0)] | None] = None  # parameters, billions
+    trust_remote_code: Deciding[bool] = False  # needs the command line's consent as well
+    noise_id: Added[str | None] = None  # id that keys its sampling noise; null: its own
 
 
 class PanelManifest(Manifest):
     """The models of a panel and what each of them is asked."""
 
-    models: Annotated[dict[Identifier, ModelSpec], Field(min_length=1)]
-    prompt: str = "{question}"  # the user turn; {question} is replaced by the sample's question
-    sampling: Sampling = Sampling(samples=5, temperature=1.0, max_tokens=1024)
-    min_models: Annotated[int, Field(ge=1)] = 1  # models judged, below which a score is NULL
-    min_responses: Annotated[int, Field(ge=1)] = 1  # judgments for a model to count
+    models: Deciding[Annotated[dict[Identifier, ModelSpec], Field(min_length=1)]]
+    # the user turn; {question} is replaced by the sample's question
+    prompt: Deciding[str] = "{question}"
+    sampling: Deciding[Sampling] = Sampling(samples=5, temperature=1.0, max_tokens=1024)
+    # models judged, below which a score is NULL
+    min_models: Deciding[Annotated[int, Field(ge=1)]] = 1
+    min_responses: Deciding[Annotated[int, Field(ge=1)]] = 1  # judgments for a model to count
 
     @model_validator(mode="after")
     def _limits_can_be_met(self) -> Self:

@@ -17,7 +17,7 @@ from qibox.pool.meta import constant, json_objects, json_values
 from qibox.pool.pictures import MAX_BYTES, Pictures, is_embedded, unpacked
 from qibox.pool.rows import (
     BATCH_BYTES,
-    Checked,
+    CheckedRows,
     Rows,
     first_reason,
     no_reasons,
@@ -41,7 +41,7 @@ class Checker:
     pictures: Pictures | None  # where image paths lead; None: images are embedded
     mapping: Mapping | None  # published categories to the taxonomy's; None: kept as published
 
-    def check(self, rows: Rows) -> Iterator[Checked]:
+    def check(self, rows: Rows) -> Iterator[CheckedRows]:
         """Yield the rows checked, in order; in several batches where images are read from files."""
         if rows.image is None or self.pictures is None:
             yield self._check(rows, rows.image, _path_alone(rows))
@@ -53,7 +53,7 @@ class Checker:
             yield self._check(part.slice(0, len(faults)), image, faults)
             start += len(faults)
 
-    def _check(self, rows: Rows, image: pa.Array | None, unread: pa.Array) -> Checked:
+    def _check(self, rows: Rows, image: pa.Array | None, unread: pa.Array) -> CheckedRows:
         length = len(rows)
         image = pa.nulls(length, IMAGE) if image is None else image
         data = pc.struct_field(image, "bytes")
@@ -84,7 +84,7 @@ class Checker:
         }
         samples = pa.table([columns[field.name] for field in POOL], schema=POOL)
         names = None if rows.sample_id is None else text_hashes(whole(samples["sample_id"]))
-        return Checked(samples, content, names, rows.number, reason)
+        return CheckedRows(samples, content, names, rows.number, reason)
 
     def _question_faults(self, question: pa.Array) -> pa.Array:
         most = self.manifest.max_question
@@ -179,10 +179,10 @@ def _read_images(image: pa.Array, pictures: Pictures) -> tuple[pa.Array, pa.Arra
     return struct, pa.array(faults, pa.string())
 
 
-def checked_samples(samples: pa.Table, start: int) -> Checked:
+def checked_samples(samples: pa.Table, start: int) -> CheckedRows:
     """Rows that are made in the pool's form and need no rule; ``start`` numbers the first."""
     data = pc.struct_field(whole(samples["image"]), "bytes")
-    return Checked(
+    return CheckedRows(
         samples,
         content_hashes(whole(samples["question"]), data),
         text_hashes(whole(samples["sample_id"])),

@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from qibox.manifests.pool import MAX_PIXELS
 from qibox.pool.buffers import Bytes, Offsets, bytes_and_offsets
-from qibox.pool.images import MAX_PIXELS, ImageError, decode_image, too_large
+from qibox.pool.images import ImageError, decode_image, too_large
 
 HEAD = 32  # bytes looked at from the start
 SHORTEST = 64  # no real picture is shorter; what is gets decoded

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from qibox.errors import QiboxError
+from qibox.manifests.pool import MAX_PIXELS
 
-MAX_PIXELS = 64_000_000  # width × height; our choice: 192 MB as RGB, published pools stay below
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 WHITE = (255, 255, 255, 255)  # what shows through transparent pixels, as on a page
 

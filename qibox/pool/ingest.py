@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from qibox.pool.duplicates import Flags, SeenHashes
 from qibox.pool.read import read_pool
-from qibox.pool.rows import Checked
+from qibox.pool.rows import CheckedRows
 from qibox.pool.shards import ShardWriter
 from qibox.run.directory import PoolIndex, Run
 from qibox.tables import REJECTS
@@ -32,7 +32,7 @@ class Deduplicator:
         self._contents = SeenHashes()
         self._ids = SeenHashes()
 
-    def mark(self, rows: Checked) -> tuple[Checked, pa.Array]:
+    def mark(self, rows: CheckedRows) -> tuple[CheckedRows, pa.Array]:
         """Return the rows, with a reason where an id is taken, and which are exact duplicates.
 
         Row by row: known content is a duplicate, else a known id is refused, else both are
@@ -53,7 +53,7 @@ class Deduplicator:
             rows = replace(rows, reason=reason)
         return rows, pa.array(duplicate)
 
-    def _are_new(self, rows: Checked) -> bool:
+    def _are_new(self, rows: CheckedRows) -> bool:
         """Remember the rows at once if all are new, as is usual."""
         contents = np.unique(rows.content)
         if len(contents) < len(rows) or self._contents.holds(contents).any():
@@ -66,7 +66,7 @@ class Deduplicator:
         self._contents.add_new(contents)
         return True
 
-    def _compare(self, rows: Checked, good: Flags) -> tuple[Flags, Flags]:
+    def _compare(self, rows: CheckedRows, good: Flags) -> tuple[Flags, Flags]:
         """(duplicate, taken) by row; a batch is compared with all before it, then with itself."""
         names = rows.content if rows.names is None else rows.names
         duplicate, taken = self._contents.holds(rows.content), self._ids.holds(names)
@@ -126,8 +126,8 @@ def ingest(run: Run, progress: Callable[[int], None] | None = None) -> PoolIndex
 
 
 def _cut(
-    rows: Checked, keep: pa.Array, duplicate: pa.Array, limit: int | None, kept: int
-) -> tuple[Checked, pa.Array, pa.Array]:
+    rows: CheckedRows, keep: pa.Array, duplicate: pa.Array, limit: int | None, kept: int
+) -> tuple[CheckedRows, pa.Array, pa.Array]:
     """Drop the rows after the one that fills the limit; they count as never read."""
     if limit is None or kept + keep.true_count <= limit:
         return rows, keep, duplicate
@@ -135,6 +135,6 @@ def _cut(
     return rows.slice(0, end), keep.slice(0, end), duplicate.slice(0, end)
 
 
-def _rejects(rows: Checked) -> pa.Table:
+def _rejects(rows: CheckedRows) -> pa.Table:
     columns = [rows.samples["source"], rows.number, rows.samples["sample_id"], rows.reason]
     return pa.table(columns, schema=REJECTS)

@@ -19,7 +19,7 @@ from qibox.pool.parquet import read_parquet
 from qibox.pool.pictures import Pictures, open_pictures
 from qibox.pool.published import read_mssbench, read_vlguard
 from qibox.pool.records import rows_of_records
-from qibox.pool.rows import Checked, Rows
+from qibox.pool.rows import CheckedRows, Rows
 from qibox.pool.taxonomy import mapping_of
 from qibox.tables import POOL
 
@@ -67,7 +67,7 @@ def find_pool(manifest: PoolManifest) -> PoolManifest:
     return resolve_pool(manifest)
 
 
-def read_pool(manifest: PoolManifest) -> Iterator[Checked]:
+def read_pool(manifest: PoolManifest) -> Iterator[CheckedRows]:
     """Yield a pool's rows in their order, batch by batch.
 
     Raises:
@@ -132,7 +132,7 @@ def _pictures(manifest: PoolManifest) -> Pictures | None:
     return None
 
 
-def _read_mini(manifest: PoolManifest) -> Iterator[Checked]:
+def _read_mini(manifest: PoolManifest) -> Iterator[CheckedRows]:
     from qibox.mini.pool import SIZES, iter_samples
 
     split = next((name for name in SIZES if name == (manifest.split or "train")), None)

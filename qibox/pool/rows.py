@@ -1,7 +1,7 @@
 """The two forms in which rows travel: as their source tells them, and as checked samples.
 
 Readers make :class:`Rows` out of whatever is published; :mod:`qibox.pool.check` makes
-:class:`Checked` out of those. Rows are never dropped on the way: a bad one carries its reason.
+:class:`CheckedRows` out of those. Rows are never dropped on the way: a bad one carries its reason.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ _OPTIONAL = ("image", "sample_id", "category", "severity", "risk")
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedRows:
     """Rows in the pool's form, with the reason why some cannot be samples."""
 
     samples: pa.Table  # qibox.tables.POOL; a refused row holds what could be read of it
@@ -65,9 +65,9 @@ class Checked:
     def __len__(self) -> int:
         return len(self.number)
 
-    def slice(self, start: int, length: int) -> "Checked":
+    def slice(self, start: int, length: int) -> "CheckedRows":
         """Some consecutive rows, without copying."""
-        return Checked(
+        return CheckedRows(
             self.samples.slice(start, length),
             self.content[start : start + length],
             None if self.names is None else self.names[start : start + length],

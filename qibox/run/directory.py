@@ -23,6 +23,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from qibox.errors import UsageError
+from qibox.fields import Added, Deciding, Prose
 from qibox.manifests.common import Checked
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import describe
@@ -30,7 +31,7 @@ from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run.storage import Storage
-from qibox.run.units import Shard, Unit, first_of, judgments_key, responses_key, scores_key
+from qibox.run.units import FORMAT, Shard, Unit, first_of, judgments_key, responses_key, scores_key
 
 RUN_FILE = "run.yaml"
 POOL_INDEX = "pool/_index.json"
@@ -40,14 +41,17 @@ DEFAULT_RUN = "runs/mini"
 class RunManifest(Checked):
     """Everything that determines a run's tables, resolved; plus the versions that made them."""
 
-    pool: PoolManifest
-    panel: PanelManifest
-    judges: Annotated[
-        tuple[JudgeManifest, ...], Field(min_length=1)
-    ]  # the first one's scores count
-    limit: Annotated[int, Field(ge=1)] | None = None  # samples taken from the pool; null: all
-    scored: bool = True  # false: policies answer, not a panel, and their answers make no scores
-    versions: dict[str, str] = {}  # of the packages, for the record; not compared
+    pool: Deciding[PoolManifest]
+    panel: Deciding[PanelManifest]
+    # the first one's scores count
+    judges: Deciding[Annotated[tuple[JudgeManifest, ...], Field(min_length=1)]]
+    # samples taken from the pool; null: all
+    limit: Deciding[Annotated[int, Field(ge=1)] | None] = None
+    # false: policies answer, not a panel, and their answers make no scores
+    scored: Added[bool] = True
+    versions: Prose[dict[str, str]] = {}  # of the packages, for the record
+    # of the files that were written, by stage: units.FORMAT; {}: of before it was told, 1 each
+    format: Prose[dict[str, int]] = {}
 
 
 class PoolIndex(Checked):
@@ -122,7 +126,8 @@ class Run:
     def create(
         cls, storage: Storage, manifest: RunManifest, home: str = "", pool_home: str | None = None
     ) -> "Run":
-        """Start a run by writing its manifest."""
+        """Start a run by writing its manifest, under the formats of this version."""
+        manifest = manifest.model_copy(update={"format": dict(FORMAT)})
         text = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         storage.write_text(f"{home}{RUN_FILE}", text)
         return cls(storage, manifest, home, pool_home)

@@ -8,40 +8,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.fields import identity
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import ModelSpec, PanelManifest
 
 # Raised when the meaning of a stage's output changes, so that old files are not taken for new ones.
 FORMAT = {"pool": 1, "responses": 1, "judgments": 1, "scores": 1}
-
-# How a model is placed changes where it runs, not what it says.
-PLACEMENT = {"accelerator", "size_b"}
-
-# Of an engine's settings, those that say how hard it is tried and how much it is given.
-OPERATIONS = {
-    "api_key_env",
-    "attempts",
-    "batch_size",
-    "concurrency",
-    "cpu_kv_cache_gb",
-    "deadline_s",
-    "give_up_after",
-    "gpu_memory_utilization",
-    "isolate",
-    "max_restarts",
-    "max_wait_s",
-    "native_n",
-    "request_timeout_s",
-    "retries",
-    "stall_timeout_s",
-    "start_timeout_s",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,20 +104,11 @@ def responses_key(shard: str, model: str, spec: ModelSpec, panel: PanelManifest)
             "format": FORMAT["responses"],
             "shard": shard,
             "model": model,
-            "spec": _identity(spec),
+            "spec": identity(spec),
             "prompt": panel.prompt,
-            "sampling": panel.sampling.model_dump(mode="json"),
+            "sampling": identity(panel.sampling),
         }
     )
-
-
-def _identity(spec: ModelSpec) -> dict[str, Any]:
-    """What of a model decides its answers."""
-    content = spec.model_dump(mode="json", exclude=PLACEMENT)
-    if spec.noise_id is None:  # came later than the first keys, which know nothing of it
-        del content["noise_id"]
-    settings = {k: v for k, v in content["settings"].items() if k not in OPERATIONS}
-    return {**content, "settings": settings}
 
 
 def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = ()) -> str:
@@ -148,10 +116,7 @@ def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = 
 
     ``beside`` are the keys of all the shard's responses, for a judge that compares them.
     """
-    content = judge.model_dump(mode="json", exclude={"about", "source", "sources", "unverified"})
-    if judge.model is not None:
-        content["model"] = _identity(judge.model)
-    key = {"format": FORMAT["judgments"], "responses": responses, "judge": content}
+    key = {"format": FORMAT["judgments"], "responses": responses, "judge": identity(judge)}
     return digest({**key, "beside": sorted(beside)} if judge.compares else key)
 
 

@@ -1,16 +1,19 @@
 """May a run take this manifest? Its own compared with a new one, key by key, stage by stage.
 
 Knows which stage each key touches, so that a person can agree to redo that one and later ones only.
+What an earlier version wrote otherwise (under another FORMAT, or with more in its keys) is a change
+of that kind too: nobody's finished work is redone unasked.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from qibox.errors import UsageError
+from qibox.fields import Leaf, Role, differing, leaves
 from qibox.run.directory import RunManifest
-from qibox.run.units import OPERATIONS, PLACEMENT
+from qibox.run.units import FORMAT
 
 RescoreStage = Literal["pool", "responses", "judgments", "scores"]
 RESCORE_STAGES: tuple[RescoreStage, ...] = get_args(RescoreStage)
@@ -20,7 +23,11 @@ KEEPS = {
     "judgments": "all responses are kept",
     "scores": "all responses and judgments are kept",
 }
-PROSE = {"name", "about", "source", "sources", "unverified"}  # of manifests: say, decide nothing
+# Settings that were part of keys while a run's manifest did not yet tell its formats.
+ONCE_DECIDING = re.compile(
+    r".*\.settings\.(tensor_parallel_size|data_parallel_size|max_num_seqs|enable_prefix_caching|"
+    r"enforce_eager|device_map)(\..*)?"
+)
 WHOLE = re.compile(r"panel\.models\.[^.]+|judges\.[^.]+")
 ABSENT = "absent"
 
@@ -36,6 +43,7 @@ class Difference:
     old: object
     new: object
     stage: RescoreStage | None
+    of_version: bool = False  # not the manifest's values: how an earlier version wrote its files
 
     def __str__(self) -> str:
         return f"{self.key} was {_shown(self.old)} and is now {_shown(self.new)}"
@@ -43,16 +51,34 @@ class Difference:
 
 def compare(old: RunManifest, new: RunManifest) -> list[Difference]:
     """The keys in which two manifests differ; versions and prose are left out."""
-    before, after = dict(_flat(old)), dict(_flat(new))
-    for key in _places_of_same_content(before, after):
+    before, after = _leaves(old), _leaves(new)
+    for key in list(_places_of_same_content(before, after)):
         after[key] = before[key]
     _fold(before, after)
     _fold(after, before)
-    return [
-        Difference(key, before.get(key, ABSENT), after.get(key, ABSENT), _stage(key))
-        for key in sorted(before.keys() | after.keys())
-        if before.get(key, ABSENT) != after.get(key, ABSENT)
+    changed = [
+        Difference(
+            key,
+            _value(before.get(key)),
+            _value(after.get(key)),
+            _stage(key, before.get(key) or after[key]),
+        )
+        for key in differing(before, after)
     ]
+    return [*changed, *_of_version(old)]
+
+
+def _of_version(old: RunManifest) -> Iterator[Difference]:
+    """What an earlier version wrote otherwise; a run of before formats were told has 1 of each."""
+    for stage in RESCORE_STAGES:
+        was = old.format.get(stage, 1)
+        if was != FORMAT[stage]:
+            yield Difference(f"the format of its {stage}", was, FORMAT[stage], stage, True)
+    if not old.format:
+        for key, leaf in _leaves(old).items():
+            if ONCE_DECIDING.fullmatch(key):
+                touched = _stage(key, leaf._replace(role=Role.DECIDING))
+                yield Difference(key, "part of its files' keys", "part of none", touched, True)
 
 
 def check_consent(
@@ -63,14 +89,22 @@ def check_consent(
     Raises:
         UsageError: names the keys that differ and the two ways out.
     """
-    stages = {d.stage for d in differences if d.stage is not None}
+    touching = [d for d in differences if d.stage is not None]
+    stages = {d.stage for d in touching}
     if not stages:
         return
     first = next(stage for stage in RESCORE_STAGES if stage in stages)
     if rescore is not None and RESCORE_STAGES.index(rescore) <= RESCORE_STAGES.index(first):
         return
-    listed = [str(d) for d in differences if d.stage is not None]
+    of_version = [d for d in touching if d.of_version]
+    listed = [str(d) for d in of_version or touching]
     more = f"; and {len(listed) - 8} more" if len(listed) > 8 else ""
+    if of_version:
+        raise UsageError(
+            f"{where} was made by another version of qibox: {'; '.join(listed[:8])}{more}. Score "
+            "into another --out, or let the files that this touches be set aside under outdated/ "
+            f"and made anew with --rescore {first}"
+        )
     raise UsageError(
         f"{where} has another manifest: {'; '.join(listed[:8])}{more}. Score into "
         f"another --out, or take the new values into this run with --rescore {first} "
@@ -78,55 +112,44 @@ def check_consent(
     )
 
 
-def _flat(manifest: RunManifest) -> Iterator[tuple[str, object]]:
-    content = manifest.model_dump(mode="json", exclude={"versions"})
-    content["judges"] = {judge["name"]: judge for judge in content["judges"]}
-    if len(content["judges"]) > 1:
-        yield "judges", list(content["judges"])  # the first one's scores count
-    yield from _leaves(content, "")
+def _leaves(manifest: RunManifest) -> dict[str, Leaf]:
+    return leaves(manifest.model_dump(mode="json"), RunManifest)
 
 
-def _leaves(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, object]]:
-    in_judge = prefix.startswith("judges.") and prefix.count(".") == 2
-    at_head = in_judge or prefix in ("pool.", "panel.")
-    for name, value in content.items():
-        if at_head and name in PROSE:
-            continue
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
-def _places_of_same_content(before: dict[str, object], after: dict[str, object]) -> Iterator[str]:
+def _places_of_same_content(before: dict[str, Leaf], after: dict[str, Leaf]) -> Iterator[str]:
     """Keys of the places whose content is the same by its hash, wherever it lies."""
-    for key, value in before.items():
+    for key, leaf in before.items():
         head, _, name = key.rpartition(".")
-        is_hash = isinstance(value, str) and value.startswith("sha256:")
-        if name == "revision" and is_hash and after.get(key) == value:
+        is_hash = isinstance(leaf.value, str) and leaf.value.startswith("sha256:")
+        if name == "revision" and is_hash and after.get(key) == leaf:
             both = before.keys() & after.keys()
             yield from both & {f"{head}.source", f"{head}.path"}
 
 
-def _fold(own: dict[str, object], other: dict[str, object]) -> None:
+def _fold(own: dict[str, Leaf], other: dict[str, Leaf]) -> None:
     """Let one key stand for all those of a model or judge that only one side has."""
     for whole in {m.group() for key in own if (m := WHOLE.match(key))}:
         if not any(key.startswith(f"{whole}.") for key in other):
             for key in [key for key in own if key.startswith(f"{whole}.")]:
                 del own[key]
-            own[whole] = "there"
+            own[whole] = Leaf("there", Role.DECIDING)
 
 
-def _stage(key: str) -> RescoreStage | None:
+def _stage(key: str, leaf: Leaf) -> RescoreStage | None:
+    """The first stage that depends on a key."""
+    if leaf.role is not Role.DECIDING:
+        return None
     parts = key.split(".")
     if parts[0] in ("pool", "limit"):
         return "pool"
-    is_operation = parts[-2:-1] == ["settings"] and parts[-1] in OPERATIONS
-    if is_operation or {*parts[3:]} & PLACEMENT:
-        return None
     if parts[0] == "judges":
         return "judgments"
-    return "scores" if parts[1] in ("min_models", "min_responses") else "responses"
+    of_scores = parts == ["scored"] or parts[1] in ("min_models", "min_responses")
+    return "scores" if of_scores else "responses"
+
+
+def _value(leaf: Leaf | None) -> object:
+    return ABSENT if leaf is None else leaf.value
 
 
 def _shown(value: object) -> str:

@@ -6,6 +6,10 @@ Holds everything that determines the rows, and no path of this machine.
 from importlib.metadata import version
 from typing import Any
 
+from pydantic import BaseModel
+
+from qibox.fields import Deciding, Prose, changed, identity
+from qibox.manifests.box import BoxManifest
 from qibox.run.directory import Run
 from qibox.run.units import digest
 from qibox.selection.choose import Choice
@@ -21,7 +25,7 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
     return {
         "name": request.name,
         "format": FORMAT,
-        "run": digest(run.manifest.model_dump(mode="json", exclude={"versions"})),
+        "run": digest(identity(run.manifest)),
         "judge": run.manifest.judges[0].name,
         "prompt": run.manifest.panel.prompt,
         "box": request.box.model_dump(mode="json") if request.box else None,
@@ -50,7 +54,14 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
     }
 
 
+class _Compared(BaseModel):
+    """What of a lineage is no plain value that decides; all else is."""
+
+    box: Deciding[BoxManifest | None]
+    run: Prose[str]  # the scores' keys tell what of it decides the rows
+    versions: Prose[dict[str, str]]
+
+
 def differences(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """Names of the fields in which two lineages differ, versions apart."""
-    names = {*there, *wanted} - {"versions"}
-    return sorted(name for name in names if there.get(name) != wanted.get(name))
+    """Names of the fields in which two lineages differ, prose and the run's versions apart."""
+    return sorted({name.partition(".")[0] for name in changed(there, wanted, _Compared)})

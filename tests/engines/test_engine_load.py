@@ -1,4 +1,5 @@
 import pytest
+from tinymodel import prompts
 
 from qibox.engines import load
 from qibox.engines.load import load_engine, resolve_model
@@ -7,6 +8,7 @@ from qibox.engines.sources import WHOLE, fingerprint, local_directory
 from qibox.engines.transformers import TransformersEngine
 from qibox.errors import UsageError
 from qibox.manifests.panel import ModelSpec
+from qibox.manifests.sampling import Sampling
 
 
 def test_auto_is_transformers_without_a_gpu_and_vllm_with_one(tiny_model, monkeypatch):
@@ -96,6 +98,32 @@ def test_code_of_a_model_needs_both_consents(tiny_model):
         load_engine("m", spec)
     engine = load_engine("m", spec, allow_remote_code=True)
     assert isinstance(engine, TransformersEngine)
+
+
+def test_models_with_one_noise_id_are_drawn_alike(tiny_model):
+    def drawn(model, noise_id):
+        spec = ModelSpec(
+            source=str(tiny_model),
+            engine="transformers",
+            settings={"isolate": False},
+            noise_id=noise_id,
+        )
+        engine = load_engine(model, spec)
+        table = engine.generate(prompts(["one", "two"]), Sampling(samples=3, max_tokens=12))
+        engine.close()
+        return table["text"].to_pylist()
+
+    own = drawn("a", None)
+    assert drawn("b", "a") == own
+    assert drawn("b", None) != own
+
+
+def test_vllm_is_given_the_id_of_its_noise(tiny_model, monkeypatch):
+    monkeypatch.setattr(load, "has_vllm", lambda: True)
+    monkeypatch.setattr(load, "_vllm", lambda arguments, settings: arguments["model"])
+    spec = ModelSpec(source=str(tiny_model), engine="vllm")
+    assert load_engine("m", spec) == "m"
+    assert load_engine("m", spec.model_copy(update={"noise_id": "policy"})) == "policy"
 
 
 def test_transformers_runs_in_a_child_unless_told_otherwise(tiny_model):

@@ -10,10 +10,10 @@ from tinymodel import png, prompts
 from qibox.engines.load import load_engine, resolve_model
 from qibox.engines.noise import prompt_seed
 from qibox.engines.openai import OpenAIEngine
-from qibox.engines.settings import OpenAISettings
 from qibox.errors import QiboxError, UsageError
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import OpenAISettings
 
 # Waits are drawn below 50 ms, so that the tests are quick; the logic is the same.
 QUICK = {"max_wait_s": 0.05, "request_timeout_s": 2, "deadline_s": 20}
@@ -279,3 +279,6 @@ def test_a_panel_model_can_be_behind_an_endpoint(endpoint):
     table = engine.generate(prompts(["panel"], [None]), Sampling(samples=2))
     assert table["text"].to_pylist() == seeds("panel", 0, 2)
     engine.close()
+    drawn_as_m = spec.model_copy(update={"noise_id": "m"})
+    again = load_engine("other", drawn_as_m).generate(prompts(["panel"], [None]), Sampling())
+    assert again["text"].to_pylist() == seeds("panel", 0, 1)

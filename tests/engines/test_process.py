@@ -11,9 +11,9 @@ import pytest
 from tinymodel import prompts
 
 from qibox.engines.process.parent import ChildEngine, end_idle_children
-from qibox.engines.settings import HostedSettings
 from qibox.errors import QiboxError
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import HostedSettings
 
 QUICK = HostedSettings(stall_timeout_s=2, start_timeout_s=60, retries=1, max_restarts=20)
 Start = Callable[..., ChildEngine]
@@ -155,7 +155,7 @@ import os, signal, threading
 from tinymodel import prompts
 from qibox.manifests.sampling import Sampling
 from qibox.engines.process.parent import ChildEngine
-from qibox.engines.settings import HostedSettings
+from qibox.manifests.settings import HostedSettings
 engine = ChildEngine("faulty:build", {{"scratch": {str(tmp_path)!r}}}, HostedSettings())
 print(engine.pid, flush=True)
 work = threading.Thread(target=engine.generate, args=(prompts(["hang"], [None]), Sampling()))

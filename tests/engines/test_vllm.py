@@ -17,11 +17,11 @@ from tinymodel import png, prompts
 
 from qibox.engines.base import Engine
 from qibox.engines.load import has_vllm, load_engine, resolve_model, start_transformers
-from qibox.engines.settings import VLLMSettings
 from qibox.engines.sources import local_directory
 from qibox.engines.vllm import arguments
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import VLLMSettings
 from qibox.mini.pool import iter_samples
 from qibox.tables import PROMPTS
 

@@ -5,7 +5,7 @@ import yaml
 
 from qibox.engines.sources import fingerprint
 from qibox.errors import UsageError
-from qibox.grpo.plan import differing, make_plan, trained_already, training_judge
+from qibox.grpo.plan import make_plan, trained_already, training_judge
 from qibox.manifests import JudgeManifest, RecipeManifest
 from qibox.run.directory import Run
 
@@ -45,12 +45,6 @@ def test_the_runs_own_judge_comes_before_a_shipped_one(run: Run, recipe: RecipeM
     assert shipped.kind == "hash"
 
 
-def test_differing_names_fields_at_any_depth() -> None:
-    there = {"a": 1, "b": {"c": 2, "d": 3}, "e": 4}
-    assert differing(there, {"a": 1, "b": {"c": 5, "d": 3}}) == ["b.c", "e"]
-    assert differing(there, there) == []
-
-
 def test_a_policy_is_there_only_once_its_lineage_is(
     run: Run, recipe: RecipeManifest, oracle: JudgeManifest
 ) -> None:
@@ -64,3 +58,16 @@ def test_a_policy_is_there_only_once_its_lineage_is(
     other = make_plan(run, "default", longer, oracle, "mine")
     with pytest.raises(UsageError, match=r"another recipe\.steps: give .* --name, or --overwrite"):
         trained_already(run.storage, other)
+
+
+def test_words_and_memory_shares_make_no_other_policy(
+    run: Run, recipe: RecipeManifest, oracle: JudgeManifest
+) -> None:
+    plan = make_plan(run, "default", recipe, oracle, "mine")
+    lineage = yaml.safe_dump({"plan": plan.model_dump(mode="json")})
+    run.storage.write_text("policies/mine/policy.yaml", lineage)
+    words = {"about": "said otherwise", "sources": {"steps": "ours"}, "name": "renamed"}
+    same = recipe.model_copy(update={**words, "gradient_checkpointing": True})
+    assert trained_already(run.storage, make_plan(run, "default", same, oracle, "mine"))
+    judge = oracle.model_copy(update={"about": "said otherwise"})
+    assert trained_already(run.storage, make_plan(run, "default", recipe, judge, "mine"))

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from qibox.errors import UsageError
 from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest
@@ -21,7 +22,7 @@ from qibox.run.layout import (
     scores_path,
 )
 from qibox.run.storage import Storage
-from qibox.run.units import judgments_key, responses_key, scores_key
+from qibox.run.units import FORMAT, judgments_key, responses_key, scores_key
 
 POOL = PoolManifest(name="pool", about="a pool", format="mini")
 PANEL = PanelManifest.model_validate(
@@ -50,8 +51,16 @@ def test_a_run_that_was_created_opens_the_same(run: Run) -> None:
 
 def test_a_run_on_a_remote_filesystem_opens_too() -> None:
     url = "memory://test-run/one"
-    Run.create(Storage(url), manifest())
-    assert Run.open(url).manifest == manifest()
+    made = Run.create(Storage(url), manifest())
+    assert Run.open(url).manifest == made.manifest
+
+
+def test_a_run_tells_under_which_formats_its_files_are_written(run: Run) -> None:
+    assert Run.open(run.storage.url).manifest.format == FORMAT
+    text = run.storage.read_text(RUN_FILE)
+    earlier = yaml.safe_load(text)
+    del earlier["format"]
+    assert parse_run_manifest(yaml.safe_dump(earlier), "here").format == {}
 
 
 def test_a_run_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
@@ -176,4 +185,4 @@ def test_policies_make_no_scores_and_lie_below_the_run(tmp_path: Path) -> None:
     )
     assert (tmp_path / "profiles/p/run.yaml").exists()
     assert below.borrows_pool
-    assert Run.open(tmp_path / "profiles/p").manifest == made
+    assert Run.open(tmp_path / "profiles/p").manifest == below.manifest

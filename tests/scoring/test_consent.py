@@ -1,9 +1,10 @@
 import pytest
 
-from qibox.engines.settings import KINDS
 from qibox.errors import UsageError
+from qibox.manifests import PoolManifest
 from qibox.run.directory import RunManifest
-from qibox.run.units import OPERATIONS, PLACEMENT
+from qibox.run.units import FORMAT
+from qibox.scoring import consent
 from qibox.scoring.consent import Difference, check_consent, compare
 from tests.recordings import HASH
 from tests.scoring.making import POOL, manifest, panel
@@ -97,13 +98,64 @@ def test_how_hard_an_engine_is_tried_is_free_to_change() -> None:
 
 
 def test_a_model_may_be_named_as_a_placement_is() -> None:
-    named = sorted(PLACEMENT)[0]
     (found,) = compare(
-        manifest(models={named: {"source": "x"}}, min_models=1),
-        manifest(models={named: {"source": "y"}}, min_models=1),
+        manifest(models={"accelerator": {"source": "x"}}, min_models=1),
+        manifest(models={"accelerator": {"source": "y"}}, min_models=1),
     )
     assert found.stage == "responses"
 
 
-def test_every_operation_is_some_engines_setting() -> None:
-    assert {name for kind in KINDS.values() for name in kind.model_fields} >= OPERATIONS
+def test_words_about_a_part_of_a_pool_are_words() -> None:
+    part = POOL.model_copy(update={"name": "part"})
+    whole = PoolManifest(name="whole", about="", parts=(POOL, part))
+    said = part.model_copy(update={"about": "said otherwise"})
+    other = part.model_copy(update={"split": "test"})
+    assert compare(manifest(pool=whole), manifest(pool=_with(whole, POOL, said))) == []
+    (found,) = compare(manifest(pool=whole), manifest(pool=_with(whole, POOL, other)))
+    assert (found.key, found.stage) == ("pool.parts.part.split", "pool")
+    (found,) = compare(manifest(pool=whole), manifest(pool=_with(whole, part, POOL)))
+    assert (found.key, found.new) == ("pool.parts", ["part", "mini"])
+
+
+def test_a_pools_name_heads_its_samples_ids() -> None:
+    (found,) = compare(manifest(), manifest(pool=POOL.model_copy(update={"name": "other"})))
+    assert (found.key, found.stage) == ("pool.name", "pool")
+
+
+def test_a_run_of_another_format_is_made_anew_with_consent_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consent, "FORMAT", {**FORMAT, "responses": 2, "scores": 3})
+    differences = compare(manifest(), manifest(min_models=2))
+    check_consent(differences, "responses", "runs/x")
+    with pytest.raises(UsageError) as refused:
+        check_consent(differences, "judgments", "runs/x")
+    assert str(refused.value) == (
+        "runs/x was made by another version of qibox: the format of its responses was 1 and is now "
+        "2; the format of its scores was 1 and is now 3. Score into another --out, or let the "
+        "files that this touches be set aside under outdated/ and made anew with "
+        "--rescore responses"
+    )
+    told = manifest().model_copy(update={"format": {**FORMAT, "responses": 2, "scores": 3}})
+    assert compare(told, told) == []
+
+
+def test_keys_of_before_that_held_how_a_model_is_run_are_not_redone_unasked() -> None:
+    eight = {"source": "x", "engine": "vllm", "settings": {"tensor_parallel_size": 8}}
+    earlier = manifest(models={"a": eight, "b": {"source": "y"}}, min_models=1)
+    differences = compare(earlier, earlier)
+    with pytest.raises(UsageError) as refused:
+        check_consent(differences, None, "runs/x")
+    assert str(refused.value) == (
+        "runs/x was made by another version of qibox: panel.models.a.settings.tensor_parallel_size "
+        "was part of its files' keys and is now part of none. Score into another --out, or let the "
+        "files that this touches be set aside under outdated/ and made anew with "
+        "--rescore responses"
+    )
+    check_consent(differences, "responses", "runs/x")
+    told = earlier.model_copy(update={"format": dict(FORMAT)})
+    assert compare(told, told) == []
+
+
+def _with(pool: PoolManifest, *parts: PoolManifest) -> PoolManifest:
+    return pool.model_copy(update={"parts": parts})

@@ -63,6 +63,18 @@ def test_another_selection_of_that_name_is_refused_and_overwritten_on_demand(run
     assert [folder.name for folder in folders] == ["default"]
 
 
+def test_more_gpus_and_other_words_make_no_other_selection(run: Run) -> None:
+    write_selection(run, chosen(run))
+    panel = run.manifest.panel
+    eight = {"settings": {"tensor_parallel_size": 8}}
+    models = {name: spec.model_copy(update=eight) for name, spec in panel.models.items()}
+    pool = run.manifest.pool.model_copy(update={"about": "said otherwise"})
+    moved = run.manifest.model_copy(
+        update={"panel": panel.model_copy(update={"models": models}), "pool": pool}
+    )
+    assert write_selection(Run(run.storage, moved), chosen(run, about="said otherwise")) is False
+
+
 def test_a_write_that_fails_leaves_the_old_selection_whole(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

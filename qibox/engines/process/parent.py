@@ -22,9 +22,9 @@ import pyarrow as pa
 
 from qibox.engines.completions import failures
 from qibox.engines.process import messages as wire
-from qibox.engines.settings import HostedSettings
 from qibox.errors import QiboxError
 from qibox.manifests.sampling import Sampling
+from qibox.manifests.settings import HostedSettings
 
 _log = logging.getLogger(__name__)
 

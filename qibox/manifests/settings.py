@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationError
 
 from qibox.errors import UsageError
+from qibox.fields import Deciding, Operating
 from qibox.manifests.common import Checked
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -41,65 +42,79 @@ def _further(extra: dict[str, Any]) -> dict[str, Any]:
 class HostedSettings(Checked):
     """How an engine's child process is watched."""
 
-    start_timeout_s: Positive = 1800.0  # to load the model
-    stall_timeout_s: Positive = 600.0  # without a sign of progress, after which it is killed
-    retries: Annotated[int, Field(ge=0)] = 2  # of a batch whose process died, before it is divided
-    max_restarts: Annotated[int, Field(ge=0)] = 16  # of the process for one batch, all told
+    start_timeout_s: Operating[Positive] = 1800.0  # to load the model
+    # without a sign of progress, after which it is killed
+    stall_timeout_s: Operating[Positive] = 600.0
+    # of a batch whose process died, before it is divided
+    retries: Operating[Annotated[int, Field(ge=0)]] = 2
+    # of the process for one batch, all told
+    max_restarts: Operating[Annotated[int, Field(ge=0)]] = 16
 
 
 class TransformersSettings(HostedSettings):
     """Options of the transformers engine."""
 
-    isolate: bool = True  # run in a child process, which can be killed when it hangs
-    batch_size: Count | None = None  # sequences at once; null: by the model's size; halved when OOM
-    dtype: Dtype = "auto"  # auto: bfloat16 on a GPU, float32 elsewhere
-    device_map: str | dict[str, Any] | None = None  # null: the GPU if there is one
-    attn_implementation: str | None = None
-    max_model_len: Count | None = None  # tokens, prompt and completion; null: the model's own
-    processor: dict[str, Any] = {}  # for the model's processor, e.g. max_pixels
+    isolate: Operating[bool] = True  # run in a child process, which can be killed when it hangs
+    # sequences at once; null: by the model's size; halved when OOM
+    batch_size: Operating[Count | None] = None
+    dtype: Deciding[Dtype] = "auto"  # auto: bfloat16 on a GPU, float32 elsewhere
+    device_map: Operating[str | dict[str, Any] | None] = None  # null: the GPU if there is one
+    attn_implementation: Deciding[str | None] = None
+    # tokens, prompt and completion; null: the model's own
+    max_model_len: Deciding[Count | None] = None
+    processor: Deciding[dict[str, Any]] = {}  # for the model's processor, e.g. max_pixels
 
 
 class VLLMSettings(HostedSettings):
     """Options of the in-process vLLM engine; names and meanings are vLLM's own."""
 
-    tensor_parallel_size: Count = 1
-    data_parallel_size: Count = 1  # copies of the model, each in its own process
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
-    max_model_len: Count | None = None
-    max_num_seqs: Count | None = None
-    dtype: Dtype = "auto"
-    quantization: str | None = None
-    enforce_eager: bool | None = None  # null: only without a GPU
-    enable_prefix_caching: bool = True
-    cpu_kv_cache_gb: Positive = 1.0  # without a GPU, GB
-    chat_template: str | None = None  # a path, or the text; null: the model's own
-    mm_processor_kwargs: dict[str, Any] = {}
-    extra: Annotated[dict[str, Any], AfterValidator(_further)] = {}  # more for vllm.LLM, as it is
+    tensor_parallel_size: Operating[Count] = 1
+    data_parallel_size: Operating[Count] = 1  # copies of the model, each in its own process
+    gpu_memory_utilization: Operating[Annotated[float, Field(gt=0, le=1)]] = 0.9
+    max_model_len: Deciding[Count | None] = None
+    max_num_seqs: Operating[Count | None] = None
+    dtype: Deciding[Dtype] = "auto"
+    quantization: Deciding[str | None] = None
+    enforce_eager: Operating[bool | None] = None  # null: only without a GPU
+    enable_prefix_caching: Operating[bool] = True
+    cpu_kv_cache_gb: Operating[Positive] = 1.0  # without a GPU, GB
+    chat_template: Deciding[str | None] = None  # a path, or the text; null: the model's own
+    mm_processor_kwargs: Deciding[dict[str, Any]] = {}
+    # more for vllm.LLM, as it is
+    extra: Deciding[Annotated[dict[str, Any], AfterValidator(_further)]] = {}
 
 
 class OpenAISettings(Checked):
     """Options of the engine behind an OpenAI-compatible endpoint."""
 
     # e.g. http://127.0.0.1:8000/v1; keys and passwords do not belong here
-    base_url: Annotated[str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(_address)]
-    api_key_env: str | None = None  # the environment variable that holds the key; null: none needed
-    concurrency: Count = 32  # requests in flight
-    request_timeout_s: Positive = 120.0  # one attempt
-    deadline_s: Positive = 600.0  # one request, all its attempts and waits
-    attempts: Count = 6
-    max_wait_s: Positive = 30.0  # between two attempts, at most
-    native_n: bool | None = None  # the server honours n > 1; null: found out by asking
-    give_up_after: Count = 200  # requests in a row without an answer, that stop the work
-    send_seed: bool = True
-    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    structured: bool = True  # send a JSON schema where the sampling has one
-    extra_body: dict[str, Any] = {}
+    base_url: Deciding[
+        Annotated[str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(_address)]
+    ]
+    # the environment variable that holds the key; null: none needed
+    api_key_env: Operating[str | None] = None
+    concurrency: Operating[Count] = 32  # requests in flight
+    request_timeout_s: Operating[Positive] = 120.0  # one attempt
+    deadline_s: Operating[Positive] = 600.0  # one request, all its attempts and waits
+    attempts: Operating[Count] = 6
+    max_wait_s: Operating[Positive] = 30.0  # between two attempts, at most
+    native_n: Operating[bool | None] = None  # the server honours n > 1; null: found out by asking
+    give_up_after: Operating[Count] = 200  # requests in a row without an answer, that stop the work
+    send_seed: Deciding[bool] = True
+    max_tokens_field: Deciding[Literal["max_tokens", "max_completion_tokens"]] = "max_tokens"
+    structured: Deciding[bool] = True  # send a JSON schema where the sampling has one
+    extra_body: Deciding[dict[str, Any]] = {}
 
 
 class ReplaySettings(Checked):
     """Options of the replay engine."""
 
-    model: str | None = None  # whose responses to play, where the recording holds several; null: id
+    # whose responses to play, where the recording holds several; null: id
+    model: Deciding[str | None] = None
+
+
+class AnySettings(TransformersSettings, VLLMSettings, OpenAISettings, ReplaySettings):
+    """All engines' options by name, to tell what each is there for: one name, one role."""
 
 
 KINDS: dict[str, type[Checked]] = {
