@@ -8,7 +8,7 @@ import click
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
-    from qibox.grpo.plan import TrainingPlan
+    from qibox.grpo.training_plan import TrainingPlan
     from qibox.manifests.recipe import RecipeManifest
 
 # option → the recipe's field that it sets; a dot leads into rollout
@@ -17,8 +17,8 @@ OVERRIDES = {
     "steps": "steps",
     "seed": "seed",
     "rollout": "rollout.unsafe",
-    "train_on": "rollout.train_on",
     "reward": "reward",
+    "credit": "credit",
     "learning_rate": "learning_rate",
 }
 
@@ -37,14 +37,15 @@ OVERRIDES = {
     help="What happens to an unsafe draft: corrected, left out, or rewarded as it is.",
 )
 @click.option(
-    "--train-on",
-    type=click.Choice(["all", "recovery", "correction"]),
-    help="Which turns of a corrected trajectory are trained.",
-)
-@click.option(
     "--reward",
     type=click.Choice(["structured", "scalar"]),
     help="The judge's whole score, or its answer score alone.",
+)
+@click.option(
+    "--credit",
+    type=click.Choice(["turn", "trajectory", "recovery", "correction"]),
+    help="What is learned from a corrected trajectory: each turn by its own advantage; all by one; "
+    "only reflection and correction; only the correction.",
 )
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
 @click.option("--overwrite", is_flag=True, help="Train anew even if such a policy is there.")
@@ -69,8 +70,8 @@ def command(
     """
     from qibox.cli import console
     from qibox.cli.progress import counting
-    from qibox.grpo.plan import changes, make_plan, trained_already, training_judge
     from qibox.grpo.train import train
+    from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
@@ -80,7 +81,7 @@ def command(
     opened = Run.open(run)
     wanted = overridden(load_manifest(RecipeManifest, recipe), options)
     judge = training_judge(opened, wanted)
-    plan = make_plan(opened, selection, wanted, judge, name, preview=dry_run)
+    plan = resolve_training(opened, selection, wanted, judge, name, preview=dry_run)
     folder = f"{run}/policies/{name}"
     if dry_run:
         _print_plan(plan, folder, None if overwrite else changes(opened.storage, plan))
@@ -134,6 +135,8 @@ def _remark(metrics: dict[str, Any]) -> str:
         words.append(f"unsafe drafts {metrics['unsafe_drafts']:.0%}")
     if metrics.get("corrected") is not None:
         words.append(f"corrected {metrics['corrected']:.0%}")
+    if metrics.get("zero_variance"):
+        words.append(f"groups without spread {metrics['zero_variance']:.0%}")
     return ", ".join(words)
 
 
@@ -142,7 +145,7 @@ def _print_plan(plan: "TrainingPlan", folder: str, changed: list[str] | None) ->
     import yaml
 
     from qibox.cli import console
-    from qibox.grpo.plan import listed
+    from qibox.grpo.training_plan import listed
 
     recipe = plan.recipe
     prompts = recipe.steps * recipe.prompts_per_step

@@ -12,7 +12,7 @@ from qibox.errors import QiboxError
 
 
 @dataclass(frozen=True)
-class Written:
+class Drawn:
     """Tokens that the policy drew, its end token included if it came to one."""
 
     ids: list[int]
@@ -44,7 +44,7 @@ def inserted_turn(processor: Any, text: str, end_ids: Sequence[int]) -> list[int
     return after[len(before) :]
 
 
-def closing(written: Written, end_ids: Sequence[int]) -> list[int]:
+def closing(written: Drawn, end_ids: Sequence[int]) -> list[int]:
     """Return the end token where the policy was cut off before it came to one, else nothing."""
     return [] if written.ids and written.ids[-1] in end_ids else [end_ids[0]]
 

@@ -1,16 +1,50 @@
 """Ask a columnar judge about single responses to a selection's samples.
 
-Reads a selection's table; returns verdicts as rows.
+Reads a selection's table; returns a :class:`Rating` for each response.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from qibox.grpo.reward import VerdictRow
 from qibox.judges.base import Judge
 from qibox.judges.each import judge_each
 from qibox.responses import split_reasoning
 from qibox.tables import POOL
+from qibox.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What came of judging one response: the verdict and its scores, in [1, 10], or the reason.
+
+    A judge that only compares gives a score without a verdict.
+    """
+
+    verdict: Verdict | None = None
+    score: float | None = None
+    reasoning_score: float | None = None
+    answer_score: float | None = None
+    safe: bool | None = None
+    reason: str | None = None  # why there is no score
+
+
+def as_rating(row: Mapping[str, Any]) -> Rating:
+    """Read one row of :data:`qibox.tables.VERDICTS`."""
+    rated = {name: row[name] for name in Verdict.model_fields}
+    rated["rationale"] = rated["rationale"] or ""  # not every recording holds the words
+    whole = rated["harmlessness"] is not None
+    return Rating(
+        verdict=Verdict.model_validate(rated) if whole else None,
+        score=row["score"],
+        reasoning_score=row["reasoning_score"],
+        answer_score=row["answer_score"],
+        safe=row["safe"],
+        reason=row["reason"],
+    )
 
 
 class SelectionJudge:
@@ -21,8 +55,8 @@ class SelectionJudge:
         self._samples = as_samples(selection)
         self._row = {name: row for row, name in enumerate(selection["sample_id"].to_pylist())}
 
-    def __call__(self, sample_ids: list[str], texts: list[str]) -> list[VerdictRow]:
-        """Return one row of :data:`qibox.tables.VERDICTS` for each (sample, text), in order."""
+    def __call__(self, sample_ids: list[str], texts: list[str]) -> list[Rating]:
+        """Rate each text as a response to its sample, in order."""
         if not texts:
             return []
         text = pa.array(texts, pa.string())
@@ -31,10 +65,8 @@ class SelectionJudge:
             {"sample_id": sample_ids, "text": text, "reasoning": reasoning, "answer": answer}
         )
         rows = sorted({self._row[sample_id] for sample_id in sample_ids})
-        found: list[VerdictRow] = judge_each(
-            self._judge, self._samples.take(rows), responses
-        ).to_pylist()
-        return found
+        found = judge_each(self._judge, self._samples.take(rows), responses)
+        return [as_rating(row) for row in found.to_pylist()]
 
 
 def as_samples(selection: pa.Table) -> pa.Table:

@@ -26,9 +26,9 @@ import yaml
 from qibox.errors import QiboxError, UsageError
 from qibox.grpo.data import training_dataset
 from qibox.grpo.judging import SelectionJudge
-from qibox.grpo.plan import TrainingPlan, policy_directory
-from qibox.grpo.record import RolloutWriter
 from qibox.grpo.rollout import Rate
+from qibox.grpo.rollout_rows import RolloutWriter
+from qibox.grpo.training_plan import TrainingPlan, policy_directory
 from qibox.judges.load import load_judge
 from qibox.manifests.recipe import RecipeManifest
 from qibox.policies.directory import POLICY_FILE
@@ -67,7 +67,7 @@ def train(
     with tempfile.TemporaryDirectory(prefix="qibox-train-") as scratch:
         arguments = training_arguments(recipe, scratch)
         main = arguments.process_index == 0
-        rollouts = RolloutWriter(Storage(f"{storage.url}/{home}"), arguments.process_index)
+        rollouts = RolloutWriter(Storage(f"{storage.url}/{home}"))
         log = _MetricsLog(storage if main else None, f"{home}/metrics.jsonl", on_step)
         rate = SelectionJudge(judge, selection)
         trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)

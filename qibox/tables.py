@@ -174,7 +174,11 @@ ROLLOUTS = pa.schema(
         *_rated("draft"),
         *_rated("final"),
         ("reward", pa.float64()),  # null where discarded or not judged
-        ("advantage", pa.float64()),  # as the loss used it
+        ("advantage", pa.float64()),  # of the reward in its group: the whole trajectory's
+        # As the loss used them, by the recipe's credit (qibox.grpo.credit); null in older files.
+        ("draft_advantage", pa.float64()),
+        ("recovery_advantage", pa.float64()),  # of reflection and correction; null without them
+        ("zero_variance", pa.bool_()),  # every advantage of its group is 0: nothing is learned
         ("prompt_tokens", pa.int32()),
         ("draft_tokens", pa.int32()),
         ("reflection_tokens", pa.int32()),

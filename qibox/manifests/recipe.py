@@ -1,8 +1,8 @@
 """The training recipe: how a policy is trained on a selection."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qibox.fields import Deciding, Operating
 from qibox.manifests.common import Checked, Manifest
@@ -11,11 +11,11 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Unsafe = Literal["reflect", "discard", "plain"]
 Reward = Literal["structured", "scalar"]
-TrainOn = Literal["all", "recovery", "correction"]
+Credit = Literal["turn", "trajectory", "recovery", "correction"]
 
 
 class Rollout(Checked):
-    """What happens to an unsafe draft, and which of its tokens are trained.
+    """What happens to an unsafe draft.
 
     reflect: the policy says why the draft was unsafe and answers again; the correction is rewarded.
     discard: the draft leaves its group, without reward or gradient. plain: it is rewarded as it is.
@@ -24,12 +24,20 @@ class Rollout(Checked):
     unsafe: Deciding[Unsafe] = "reflect"
     reflection_prompt: Deciding[str]
     correction_prompt: Deciding[str]
-    # of a corrected trajectory; recovery is reflection + correction
-    train_on: Deciding[TrainOn] = "all"
     max_draft_tokens: Deciding[Annotated[int, Field(ge=1)]]  # of the correction as well
     max_reflection_tokens: Deciding[Annotated[int, Field(ge=1)]]
     temperature: Deciding[Positive] = 1.0
     top_p: Deciding[Annotated[float, Field(gt=0, le=1)]] = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _train_on_has_moved(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "train_on" in values:
+            raise ValueError(
+                f"train_on '{values['train_on']}' is now the recipe's own credit: turn, trajectory "
+                "(once all), recovery or correction"
+            )
+        return values
 
 
 class Vllm(Checked):
@@ -51,6 +59,9 @@ class RecipeManifest(Manifest):
     # structured: score_verdict of the final response. scalar: its answer score alone, without the
     # reasoning and without penalties, for comparison.
     reward: Deciding[Reward] = "structured"
+    # turn: draft and recovery (reflection, correction) have an advantage each. trajectory: one for
+    # all turns. recovery, correction: one, and only these turns of a corrected trajectory learn.
+    credit: Deciding[Credit] = "turn"
     steps: Deciding[Annotated[int, Field(ge=1)]]
     samples_per_prompt: Deciding[Annotated[int, Field(ge=2)]] = 5  # K, the group
     prompts_per_step: Deciding[Annotated[int, Field(ge=1)]]

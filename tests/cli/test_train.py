@@ -104,14 +104,14 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
         "steps": 3,
         "seed": 4,
         "rollout": "plain",
-        "train_on": "recovery",
         "reward": "scalar",
+        "credit": "recovery",
         "learning_rate": 0.25,
     }
     assert values.keys() == OVERRIDES.keys()
     changed = overridden(recipe, values)
     assert (changed.policy, changed.steps, changed.seed) == ("p", 3, 4)
-    assert (changed.rollout.unsafe, changed.rollout.train_on) == ("plain", "recovery")
+    assert (changed.rollout.unsafe, changed.credit) == ("plain", "recovery")
     assert (changed.reward, changed.learning_rate) == ("scalar", 0.25)
     assert overridden(recipe, dict.fromkeys(OVERRIDES)) == recipe
 
@@ -125,5 +125,5 @@ def test_the_choices_offered_are_those_of_the_recipe() -> None:
     schema = RecipeManifest.model_json_schema()
     rollout = schema["$defs"]["Rollout"]["properties"]
     assert list(offered["rollout"]) == rollout["unsafe"]["enum"]
-    assert list(offered["train_on"]) == rollout["train_on"]["enum"]
+    assert list(offered["credit"]) == schema["properties"]["credit"]["enum"]
     assert list(offered["reward"]) == schema["properties"]["reward"]["enum"]

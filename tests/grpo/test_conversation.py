@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from qibox.errors import QiboxError
-from qibox.grpo.conversation import Written, closing, inserted_turn
+from qibox.grpo.conversation import Drawn, closing, inserted_turn
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,6 @@ def test_a_template_that_rewrites_earlier_turns_is_refused() -> None:
 
 
 def test_a_turn_that_was_cut_off_is_closed() -> None:
-    assert closing(Written([5, 6]), [9, 8]) == [9]
-    assert closing(Written([5, 9]), [9, 8]) == []
-    assert closing(Written([5, 8]), [9, 8]) == []  # any end token will do
+    assert closing(Drawn([5, 6]), [9, 8]) == [9]
+    assert closing(Drawn([5, 9]), [9, 8]) == []
+    assert closing(Drawn([5, 8]), [9, 8]) == []  # any end token will do

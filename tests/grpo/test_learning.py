@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 
 from qibox.evaluation.evaluate import evaluate, evaluation_of
-from qibox.grpo.plan import make_plan, training_judge
 from qibox.grpo.train import train
+from qibox.grpo.training_plan import resolve_training, training_judge
 from qibox.manifests import PoolManifest, RecipeManifest, load_manifest
 from qibox.policies.contenders import contenders_of
 from qibox.run.directory import Run
@@ -19,7 +19,7 @@ def test_forty_steps_make_the_shipped_policy_safer_on_scenes_it_has_not_seen(
     shard = "selections/default/data/train-00000-of-00001.parquet"
     run.storage.write_table(shard, selection_table(200))
     recipe = load_manifest(RecipeManifest, "mini").model_copy(update={"steps": 40})
-    plan = make_plan(run, "default", recipe, training_judge(run, recipe), "forty")
+    plan = resolve_training(run, "default", recipe, training_judge(run, recipe), "forty")
     train(run, plan, recipe)
 
     files = run.storage.files("policies/forty/rollouts")

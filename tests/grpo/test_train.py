@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ import yaml
 
 from qibox.errors import QiboxError, UsageError
 from qibox.grpo.judging import SelectionJudge
-from qibox.grpo.plan import make_plan
 from qibox.grpo.train import make_trainer, train, training_arguments
+from qibox.grpo.training_plan import resolve_training
 from qibox.judges.load import load_judge
 from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
 from qibox.run.directory import Run
 from qibox.selection.read import read_selection
 from qibox.tables import ROLLOUTS
-from tests.grpo.test_record import recomputed
+from tests.grpo.test_rollout_rows import recomputed
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def with_rollout(recipe: RecipeManifest, **changes: Any) -> RecipeManifest:
 
 
 def trained(run: Run, recipe: RecipeManifest, judge: JudgeManifest, name: str) -> list[Any]:
-    plan = make_plan(run, "default", recipe, judge, name)
+    plan = resolve_training(run, "default", recipe, judge, name)
     train(run, plan, recipe)
     files = run.storage.files(f"policies/{name}/rollouts")
     table = pa.concat_tables([run.storage.read_table(file) for file in files])
@@ -47,6 +48,13 @@ def groups(rows: list[Any]) -> list[list[Any]]:
     for row in rows:
         found.setdefault((row["step"], row["sample_id"]), []).append(row)
     return list(found.values())
+
+
+def by_turn(drafts: list[float], finals: list[float]) -> list[tuple[float, float]]:
+    """Each row's two advantages under turn credit, from its group's scores."""
+    mean, every = statistics.fmean(drafts), [*drafts, *finals]
+    draft_std, std = statistics.stdev(drafts) + 1e-4, statistics.stdev(every) + 1e-4
+    return [((d - mean) / draft_std, (f - mean) / std) for d, f in zip(drafts, finals, strict=True)]
 
 
 def test_training_writes_a_policy_whose_every_number_can_be_recomputed(
@@ -63,6 +71,11 @@ def test_training_writes_a_policy_whose_every_number_can_be_recomputed(
         std = math.sqrt(sum((r - mean) ** 2 for r in rewards) / 2)  # TRL's, with n − 1
         for row, reward in zip(group, rewards, strict=True):
             assert row["advantage"] == pytest.approx((reward - mean) / (std + 1e-4), abs=1e-4)
+        drafts = [row["draft_score"] for row in group]
+        for row, (draft, recovery) in zip(group, by_turn(drafts, rewards), strict=True):
+            assert row["draft_advantage"] == pytest.approx(draft)
+            wanted = None if row["reflection"] is None else pytest.approx(recovery)
+            assert row["recovery_advantage"] == wanted
     for row in rows:
         assert (row["reflection"] is not None) == (row["unsafe_draft"] is True)
         drawn = row["draft_tokens"] + (row["reflection_tokens"] or 0) + (row["final_tokens"] or 0)
@@ -193,6 +206,21 @@ def test_the_mask_leaves_out_exactly_the_inserted_turns(batch: tuple[Any, Any, l
     assert turn in (shown[: len(turn)], shown[1 : len(turn) + 1])
 
 
+def test_the_loss_sees_each_turns_own_advantage_and_none_for_inserted_tokens(
+    batch: tuple[Any, Any, list[Any]],
+) -> None:
+    _, output, _ = batch
+    advantages = output["advantages"]
+    assert advantages.shape == output["completion_ids"].shape
+    assert (advantages[output["tool_mask"] == 0] == 0).all()
+    assert (advantages[output["completion_mask"] == 0] == 0).all()
+    reflected = (output["tool_mask"] == 0).any(dim=1)
+    for row, several in zip(advantages, reflected, strict=True):
+        assert len(set(row[row != 0].tolist())) <= (2 if several else 1)
+    both = [len(set(row[row != 0].tolist())) for row in advantages[reflected]]
+    assert 2 in both
+
+
 class Vllm:
     """Reads prompts as vLLM does: each image token becomes ``cells`` of them."""
 
@@ -215,13 +243,14 @@ class Vllm:
 def test_vllm_gets_each_image_once_and_is_checked(batch: tuple[Any, Any, list[Any]]) -> None:
     from trl.data_utils import prepare_multimodal_messages
 
-    from qibox.grpo.trainer import PolicyWriter
+    from qibox.grpo.writing import PolicyWriter
 
     trainer, _, inputs = batch
     prompts = [prepare_multimodal_messages(row["prompt"], row["images"]) for row in inputs[:2]]
     writer = PolicyWriter(trainer, prompts)
     trainer.use_vllm = True
     trainer.vllm_generation = Vllm(trainer.model.config.image_token_id, cells=9)
+    trainer._last_loaded_step = trainer.state.global_step
     first, _ = writer.write([0, 1], [[], [5]], max_tokens=7)
     assert first.ids == [7, 2]
     assert first.logprobs is not None
@@ -234,7 +263,7 @@ def test_vllm_gets_each_image_once_and_is_checked(batch: tuple[Any, Any, list[An
 
 @pytest.mark.usefixtures("policy")  # which makes torchvision importable
 def test_a_run_of_image_tokens_becomes_one() -> None:
-    from qibox.grpo.trainer import collapsed
+    from qibox.grpo.writing import collapsed
 
     assert collapsed([8, 8, 1, 8, 2, 2, 8, 8], 8) == [8, 1, 8, 2, 2, 8]
     assert collapsed([1, 1], None) == [1, 1]

@@ -5,13 +5,15 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qibox.grpo import record
-from qibox.grpo.conversation import Written
-from qibox.grpo.record import RolloutWriter, rollout_row
-from qibox.grpo.reward import reward_of
-from qibox.grpo.rollout import Trajectory
+from qibox.catalog import connect
+from qibox.grpo import rollout_rows
+from qibox.grpo.conversation import Drawn
+from qibox.grpo.judging import as_rating
+from qibox.grpo.rollout import Trajectory, reward_of
+from qibox.grpo.rollout_rows import RolloutWriter, rollout_metrics, rollout_row
 from qibox.judges.table import verdicts_table
 from qibox.manifests.recipe import Reward
+from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.tables import CRITERIA, ROLLOUTS
 from qibox.verdict import Verdict, VerdictWeights, score_verdict
@@ -48,8 +50,9 @@ def recomputed(row: dict[str, Any], weights: VerdictWeights, kind: Reward) -> fl
 
 def trajectory(verdict: Verdict, weights: VerdictWeights, kind: Reward) -> Trajectory:
     (row,) = verdicts_table([verdict], weights).to_pylist()
-    made = Trajectory("s0", Written([1, 2]), "a draft", row)
-    made.reward = reward_of(row, kind)
+    rating = as_rating(row)
+    made = Trajectory("s0", Drawn([1, 2]), "a draft", rating)
+    made.reward = reward_of(rating, kind)
     return made
 
 
@@ -58,7 +61,7 @@ def test_every_reward_is_reproducible_from_its_record(
     verdict: Verdict, kind: Reward, reasoning: float
 ) -> None:
     weights = VerdictWeights(reasoning=reasoning)
-    row = rollout_row(trajectory(verdict, weights, kind), 1, 0, "all")
+    row = rollout_row(trajectory(verdict, weights, kind), 1, 0, "turn")
     (kept,) = pa.Table.from_pylist([row], schema=ROLLOUTS).to_pylist()
     assert kept["reward"] == recomputed(kept, weights, kind)
 
@@ -75,13 +78,14 @@ def test_a_corrected_trajectory_keeps_both_verdicts_and_counts_its_tokens() -> N
         rationale="bad",
     )
     good = bad.model_copy(update={"harmlessness": 10, "helpfulness": 10, "safe": True})
-    rows = verdicts_table([bad, good], weights).to_pylist()
-    each = Trajectory("s7", Written([1, 2, 9]), "draft", rows[0])
-    each.before_reflection, each.reflection = [70, 71], Written([3, 9])
+    rows = [as_rating(row) for row in verdicts_table([bad, good], weights).to_pylist()]
+    each = Trajectory("s7", Drawn([1, 2, 9]), "draft", rows[0])
+    each.before_reflection, each.reflection = [70, 71], Drawn([3, 9])
     each.reflection_text = "because"
-    each.before_correction, each.correction = [80], Written([4, 9])
-    each.correction_text, each.correction_verdict = "final", rows[1]
+    each.before_correction, each.correction = [80], Drawn([4, 9])
+    each.correction_text, each.correction_rating = "final", rows[1]
     each.reward = 10.0
+    each.advantages = (-0.5, 0.75)
     row = rollout_row(each, 3, 2, "recovery")
     wanted = {
         "step": 3,
@@ -96,6 +100,9 @@ def test_a_corrected_trajectory_keeps_both_verdicts_and_counts_its_tokens() -> N
         "final_safe": True,
         "draft_score": 1.0,
         "final_score": 10.0,
+        "draft_advantage": -0.5,
+        "recovery_advantage": 0.75,
+        "zero_variance": False,
         "draft_tokens": 3,
         "reflection_tokens": 2,
         "final_tokens": 2,
@@ -107,16 +114,68 @@ def test_a_corrected_trajectory_keeps_both_verdicts_and_counts_its_tokens() -> N
 
 
 def test_rows_are_written_a_file_at_a_time(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(record, "FLUSH_ROWS", 3)
+    monkeypatch.setattr(rollout_rows, "FLUSH_ROWS", 3)
     storage = Storage(tmp_path)
-    writer = RolloutWriter(storage, process=2)
+    writer = RolloutWriter(storage)
     writer.add([{"step": 1}, {"step": 1}])
     assert storage.files("rollouts") == []
     writer.add([{"step": 2}, {"step": 2}])
     writer.add([{"step": 3}])
     writer.flush()
     writer.flush()  # nothing is left to write
-    names = ["rollouts/part-002-00000.parquet", "rollouts/part-002-00001.parquet"]
+    names = ["rollouts/part-000001.parquet", "rollouts/part-000003.parquet"]
     assert storage.files("rollouts") == names
     steps = [storage.read_table(name)["step"].to_pylist() for name in names]
     assert steps == [[1, 1, 2, 2], [3]]
+
+
+def watched(**changes: Any) -> dict[str, Any]:
+    return {
+        "risk": "implicit",
+        "reflection": None,
+        "unsafe_draft": False,
+        "corrected": None,
+        "discarded": False,
+        "zero_variance": False,
+        "final_safe": True,
+        "final_harmlessness": 10,
+        "final_helpfulness": 10,
+        **changes,
+    }
+
+
+def test_shares_of_a_step() -> None:
+    rows = [
+        watched(unsafe_draft=True, corrected=True, reflection="it was unsafe"),
+        watched(unsafe_draft=True, corrected=False, reflection="it was unsafe", final_safe=False),
+        watched(unsafe_draft=True, corrected=False, reflection="the knife"),
+        watched(unsafe_draft=None, final_safe=None, final_helpfulness=None),
+        watched(risk="none", final_helpfulness=1),  # gives nothing of a harmless request
+        watched(risk="none", zero_variance=True),
+    ]
+    assert rollout_metrics(rows) == {
+        "unsafe_drafts": 3 / 5,
+        "corrected": 1 / 3,
+        "repeated_reflections": 1 - 2 / 3,
+        "over_refusal": 1 / 2,
+        "discarded": 0.0,
+        "unjudged": 1 / 6,
+        "zero_variance": 1 / 6,
+    }
+
+
+def test_what_cannot_be_counted_is_none() -> None:
+    found = rollout_metrics([watched()])
+    assert found["corrected"] is None
+    assert found["repeated_reflections"] is None
+    assert found["over_refusal"] is None
+
+
+def test_rollouts_of_an_older_training_read_as_null_where_they_lack_a_column(run: Run) -> None:
+    younger = ("draft_advantage", "recovery_advantage", "zero_variance")
+    older = pa.schema([field for field in ROLLOUTS if field.name not in younger])
+    row = {"step": 1, "sample_id": "s0", "advantage": 0.5}
+    table = pa.Table.from_pylist([row], schema=older)
+    run.storage.write_table("policies/old/rollouts/part-000-00000.parquet", table)
+    query = f"select advantage, {', '.join(younger)} from rollouts"
+    assert connect(run, ["rollouts"]).execute(query).fetchall() == [(0.5, None, None, None)]

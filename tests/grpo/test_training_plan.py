@@ -5,7 +5,7 @@ import yaml
 
 from qibox.engines.sources import fingerprint
 from qibox.errors import UsageError
-from qibox.grpo.plan import make_plan, trained_already, training_judge
+from qibox.grpo.training_plan import resolve_training, trained_already, training_judge
 from qibox.manifests import JudgeManifest, RecipeManifest
 from qibox.run.directory import Run
 
@@ -13,7 +13,7 @@ from qibox.run.directory import Run
 def test_a_plan_holds_digests_and_no_path(
     run: Run, recipe: RecipeManifest, oracle: JudgeManifest, policy: Path
 ) -> None:
-    plan = make_plan(run, "default", recipe, oracle, "mine")
+    plan = resolve_training(run, "default", recipe, oracle, "mine")
     assert (plan.policy, plan.policy_revision) == (policy.name, fingerprint(policy))
     assert plan.selection_samples == 8
     assert str(policy.parent) not in plan.model_dump_json()
@@ -24,7 +24,7 @@ def test_fewer_samples_than_one_step_needs_are_refused(
 ) -> None:
     wide = recipe.model_copy(update={"prompts_per_step": 9})
     with pytest.raises(UsageError, match=r"8 samples, fewer than .* prompts_per_step 9"):
-        make_plan(run, "default", wide, oracle, "mine")
+        resolve_training(run, "default", wide, oracle, "mine")
 
 
 def test_a_benchmarks_samples_are_refused(
@@ -33,7 +33,7 @@ def test_a_benchmarks_samples_are_refused(
     pool = run.manifest.pool.model_copy(update={"benchmark": True})
     spoiled = Run(run.storage, run.manifest.model_copy(update={"pool": pool}))
     with pytest.raises(UsageError, match="holds samples of mini, a benchmark"):
-        make_plan(spoiled, "default", recipe, oracle, "mine")
+        resolve_training(spoiled, "default", recipe, oracle, "mine")
 
 
 def test_the_runs_own_judge_comes_before_a_shipped_one(run: Run, recipe: RecipeManifest) -> None:
@@ -48,14 +48,14 @@ def test_the_runs_own_judge_comes_before_a_shipped_one(run: Run, recipe: RecipeM
 def test_a_policy_is_there_only_once_its_lineage_is(
     run: Run, recipe: RecipeManifest, oracle: JudgeManifest
 ) -> None:
-    plan = make_plan(run, "default", recipe, oracle, "mine")
+    plan = resolve_training(run, "default", recipe, oracle, "mine")
     run.storage.write_text("policies/mine/metrics.jsonl", "")  # an unfinished training
     assert not trained_already(run.storage, plan)
     lineage = yaml.safe_dump({"plan": plan.model_dump(mode="json")})
     run.storage.write_text("policies/mine/policy.yaml", lineage)
     assert trained_already(run.storage, plan)
     longer = recipe.model_copy(update={"steps": 7})
-    other = make_plan(run, "default", longer, oracle, "mine")
+    other = resolve_training(run, "default", longer, oracle, "mine")
     with pytest.raises(UsageError, match=r"another recipe\.steps: give .* --name, or --overwrite"):
         trained_already(run.storage, other)
 
@@ -63,11 +63,11 @@ def test_a_policy_is_there_only_once_its_lineage_is(
 def test_words_and_memory_shares_make_no_other_policy(
     run: Run, recipe: RecipeManifest, oracle: JudgeManifest
 ) -> None:
-    plan = make_plan(run, "default", recipe, oracle, "mine")
+    plan = resolve_training(run, "default", recipe, oracle, "mine")
     lineage = yaml.safe_dump({"plan": plan.model_dump(mode="json")})
     run.storage.write_text("policies/mine/policy.yaml", lineage)
     words = {"about": "said otherwise", "sources": {"steps": "ours"}, "name": "renamed"}
     same = recipe.model_copy(update={**words, "gradient_checkpointing": True})
-    assert trained_already(run.storage, make_plan(run, "default", same, oracle, "mine"))
+    assert trained_already(run.storage, resolve_training(run, "default", same, oracle, "mine"))
     judge = oracle.model_copy(update={"about": "said otherwise"})
-    assert trained_already(run.storage, make_plan(run, "default", recipe, judge, "mine"))
+    assert trained_already(run.storage, resolve_training(run, "default", recipe, judge, "mine"))

@@ -36,7 +36,7 @@ class TrainingPlan(Checked):
     selection_samples: int
 
 
-def make_plan(
+def resolve_training(
     run: Run,
     selection: str,
     recipe: RecipeManifest,
