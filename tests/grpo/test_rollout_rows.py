@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qibox.catalog import connect
+from qibox.catalog.connect import connect
 from qibox.grpo import rollout_rows
 from qibox.grpo.conversation import Drawn
 from qibox.grpo.judging import as_rating
