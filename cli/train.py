@@ -20,6 +20,7 @@ OVERRIDES = {
     "reward": "reward",
     "credit": "credit",
     "learning_rate": "learning_rate",
+    "updates_per_batch": "updates_per_batch",
 }
 
 
@@ -29,7 +30,7 @@ OVERRIDES = {
 @click.option("--recipe", default="mini", show_default=True, help="Recipe's name, or a .yaml path.")
 @click.option("--policy", help="Start policy: directory, hub id or builtin:<name>.")
 @click.option("--name", default="default", show_default=True, help="Name of the new policy.")
-@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps.")
+@click.option("--steps", type=click.IntRange(min=1), help="Rounds of rollouts.")
 @click.option("--seed", type=int, help="Seed of everything that is drawn.")
 @click.option(
     "--rollout",
@@ -48,13 +49,28 @@ OVERRIDES = {
     "only reflection and correction; only the correction.",
 )
 @click.option("--learning-rate", type=float, help="Peak learning rate.")
-@click.option("--overwrite", is_flag=True, help="Train anew even if such a policy is there.")
+@click.option(
+    "--updates-per-batch",
+    type=click.IntRange(min=1),
+    help="Updates made from one batch of rollouts; with 1 the clip never acts.",
+)
+@click.option(
+    "--save-every",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="Steps between two checkpoints, from which a stopped training goes on; 0 for none.",
+)
+@click.option(
+    "--overwrite", is_flag=True, help="Replace a policy of that name, once the new one is whole."
+)
 @click.option("--dry-run", is_flag=True, help="Print what would be done, resolved, and stop.")
 def command(
     run: str,
     selection: str,
     recipe: str,
     name: str,
+    save_every: int,
     overwrite: bool,
     dry_run: bool,
     **options: Any,
@@ -63,7 +79,8 @@ def command(
 
     An unsafe draft is shown to the policy again, which says why it was unsafe and answers anew; the
     judge rates the final answer, and every rollout is kept as a row. The policy, its rollouts,
-    metrics and lineage land in RUN/policies/NAME. The same training again does nothing.
+    metrics and lineage land in RUN/policies/NAME. The same training again does nothing, and goes on
+    where it was stopped.
 
     \b
     Example: qibox train runs/mini --steps 60 --name short
@@ -72,6 +89,7 @@ def command(
     from qibox.cli.progress import counting
     from qibox.grpo.train import train
     from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
+    from qibox.grpo.unfinished import Unfinished
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
@@ -94,8 +112,18 @@ def command(
         f"{selection}: {wanted.steps} steps of {wanted.prompts_per_step} × "
         f"{wanted.samples_per_prompt} rollouts"
     )
+    done = Unfinished(opened.storage, name).last_checkpoint()
+    if done:
+        console.err.print(f"a checkpoint after step {done} is there")
     with counting("training", wanted.steps) as advance:
-        train(opened, plan, wanted, lambda step, metrics: advance(1, _remark(metrics)))
+        train(
+            opened,
+            plan,
+            wanted,
+            lambda step, metrics: advance(1, _remark(metrics)),
+            save_every=save_every,
+            overwrite=overwrite,
+        )
     console.err.print(f"policy in {folder}; compare it with `qibox eval {run} --policy {name}`")
 
 

@@ -58,8 +58,21 @@ class SafetyTrainer(GRPOTrainer):
             seed=recipe.seed,
         )
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load a checkpoint's weights; transformers 5.17 loads none of a model like Qwen2.5-VL's.
+
+        It saves weights under their published names, and here takes them for the model's own,
+        without a word where none fits.
+        """
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.is_fsdp_enabled or self.is_deepspeed_enabled or hasattr(self.model, "peft_config"):
+            return
+        own = self.accelerator.unwrap_model(self.model if model is None else model)
+        kept = type(own).from_pretrained(resume_from_checkpoint, dtype=own.dtype)
+        own.load_state_dict(kept.state_dict())
+
     def _generate_and_score_completions(self, inputs: list[Row]) -> Row:
-        number = self.state.global_step  # of the round, from 0
+        number = self.state.global_step // self.num_iterations  # of the round, from 0
         set_seed(noise_seed(self._recipe.seed, number, self.accelerator.process_index))
         trajectories = self._draw(inputs)  # B
         output: Row = super()._generate_and_score_completions(inputs)

@@ -6,6 +6,7 @@ already there.
 """
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -112,9 +113,13 @@ def changes(storage: Storage, plan: TrainingPlan) -> list[str] | None:
     Nor does prose in the manifests, nor what only operates.
     """
     there = read_lineage(storage, plan.name)
-    if there is None:
-        return None
-    return changed(there["plan"], plan.model_dump(mode="json"), TrainingPlan)
+    there = read_lineage(storage, plan.name)
+    return None if there is None else changed_fields(there["plan"], plan)
+
+
+def changed_fields(there: dict[str, Any], plan: TrainingPlan) -> list[str]:
+    """Return the deciding fields in which a written plan differs from another, sorted."""
+    return changed(there, plan.model_dump(mode="json"), TrainingPlan)
 
 
 def trained_already(storage: Storage, plan: TrainingPlan) -> bool:

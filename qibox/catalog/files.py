@@ -99,8 +99,12 @@ def _selections(storage: Storage) -> Iterator[Part]:
 
 def _rollouts(storage: Storage) -> Iterator[Part]:
     """Tables of every policy, also of one whose training goes on."""
-    for file in storage.files("policies"):
+    files = storage.files("policies")
+    whole = {file.split("/")[1] for file in files if file.endswith("/policy.yaml")}
+    for file in files:
         _, name, *rest = file.split("/")
+        if name not in whole and rest[:1] == ["training"]:
+            rest = rest[1:]
         if rest[:1] == ["rollouts"] and file.endswith(".parquet"):
             yield file, ds.field("policy") == name
 

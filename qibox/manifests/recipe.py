@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from qibox.fields import Deciding, Operating
+from qibox.fields import Added, Deciding, Operating
 from qibox.manifests.common import Checked, Manifest
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -62,11 +62,14 @@ class RecipeManifest(Manifest):
     # turn: draft and recovery (reflection, correction) have an advantage each. trajectory: one for
     # all turns. recovery, correction: one, and only these turns of a corrected trajectory learn.
     credit: Deciding[Credit] = "turn"
-    steps: Deciding[Annotated[int, Field(ge=1)]]
+    steps: Deciding[Annotated[int, Field(ge=1)]]  # rounds of rollouts
     samples_per_prompt: Deciding[Annotated[int, Field(ge=2)]] = 5  # K, the group
     prompts_per_step: Deciding[Annotated[int, Field(ge=1)]]
     # at once, which the loss bnpo averages over; null: all of a step's
     prompts_per_device: Deciding[Annotated[int, Field(ge=1)] | None] = None
+    # Updates made from one batch of rollouts, each over all of it (TRL's num_iterations). With one,
+    # a token's ratio is always 1 and the clip never acts.
+    updates_per_batch: Added[Annotated[int, Field(ge=1)]] = 1
     learning_rate: Deciding[Positive]
     schedule: Deciding[Literal["constant", "linear", "cosine"]] = "linear"  # after the warm-up
     warmup_steps: Deciding[Annotated[int, Field(ge=0)]] = 0

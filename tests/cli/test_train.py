@@ -107,12 +107,14 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
         "reward": "scalar",
         "credit": "recovery",
         "learning_rate": 0.25,
+        "updates_per_batch": 2,
     }
     assert values.keys() == OVERRIDES.keys()
     changed = overridden(recipe, values)
     assert (changed.policy, changed.steps, changed.seed) == ("p", 3, 4)
     assert (changed.rollout.unsafe, changed.credit) == ("plain", "recovery")
     assert (changed.reward, changed.learning_rate) == ("scalar", 0.25)
+    assert changed.updates_per_batch == 2
     assert overridden(recipe, dict.fromkeys(OVERRIDES)) == recipe
 
 

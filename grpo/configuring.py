@@ -1,0 +1,114 @@
+"""TRL's configuration of a recipe, and the start policy that it names."""
+
+import os
+from typing import Any
+
+from qibox.errors import QiboxError, UsageError
+from qibox.grpo.training_plan import policy_directory
+from qibox.manifests.recipe import RecipeManifest
+
+
+def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0) -> Any:
+    """Return TRL's configuration of a recipe; nothing of it reports or pushes.
+
+    ``save_every`` counts rounds; 0: no checkpoints.
+
+    Raises:
+        UsageError: a step's prompts cannot be divided among processes and devices, or no vLLM.
+        QiboxError: a launcher promised processes that are not there.
+    """
+    import torch
+    from trl.trainer.grpo_config import GRPOConfig
+
+    if recipe.use_vllm:
+        _need_vllm()
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    k = recipe.samples_per_prompt
+    at_once = recipe.prompts_per_device or max(1, recipe.prompts_per_step // processes)
+    if recipe.prompts_per_step % (at_once * processes):
+        raise UsageError(
+            f"prompts_per_step {recipe.prompts_per_step} cannot be divided into {processes} "
+            f"processes of {at_once} prompts at once: make it a multiple of {processes * at_once}"
+        )
+    rollout = recipe.rollout
+    longest = 2 * rollout.max_draft_tokens + rollout.max_reflection_tokens
+    arguments = GRPOConfig(
+        output_dir=scratch,
+        max_steps=recipe.steps * recipe.updates_per_batch,
+        seed=recipe.seed,
+        num_generations=k,
+        per_device_train_batch_size=at_once * k,
+        gradient_accumulation_steps=recipe.prompts_per_step // (at_once * processes),
+        max_completion_length=longest,
+        temperature=rollout.temperature,
+        top_p=rollout.top_p,
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule
+        if recipe.schedule != "constant"
+        else "constant_with_warmup",
+        warmup_steps=recipe.warmup_steps,
+        num_iterations=recipe.updates_per_batch,
+        beta=recipe.beta,
+        epsilon=recipe.clip,
+        loss_type=recipe.loss,
+        scale_rewards="group",  # advantage = (reward − group mean) / group std, as in the paper
+        max_grad_norm=recipe.max_grad_norm,
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        bf16=recipe.bf16,
+        # Said outright, or several processes without an accelerator would not find each other.
+        use_cpu=not torch.accelerator.is_available(),
+        use_vllm=recipe.use_vllm,
+        vllm_mode="colocate",
+        vllm_gpu_memory_utilization=recipe.vllm.gpu_memory_utilization,
+        vllm_max_model_length=recipe.vllm.max_model_len,
+        vllm_enable_sleep_mode=recipe.vllm.enable_sleep_mode,
+        logging_steps=recipe.updates_per_batch,
+        # Between rounds only: TRL loses what it drew in one.
+        save_strategy="steps" if save_every else "no",
+        save_steps=max(1, save_every) * recipe.updates_per_batch,
+        save_total_limit=1,
+        report_to="none",
+        push_to_hub=False,
+        log_completions=False,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+    # Launchers have been seen to start fewer processes than they were asked for, without a word.
+    if arguments.world_size != processes:
+        raise QiboxError(
+            f"WORLD_SIZE promises {processes} processes but {arguments.world_size} take part: "
+            "launch with torchrun --nproc-per-node"
+        )
+    return arguments
+
+
+def _need_vllm() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("vllm") is None:
+        raise UsageError(
+            "the recipe says use_vllm but vLLM is not installed: pip install 'qibox[vllm]', or set "
+            "use_vllm: false"
+        )
+
+
+def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
+    """Load the start policy and its processor; weights in float32 unless the recipe says bf16."""
+    import torch
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    source = policy_directory(recipe)
+    where = {"revision": recipe.revision} if isinstance(source, str) else {}
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(
+            source,
+            dtype=torch.bfloat16 if recipe.bf16 else torch.float32,
+            use_safetensors=True,
+            **where,
+        )
+        loader: Any = AutoProcessor  # transformers leaves it untyped
+        processor = loader.from_pretrained(source, **where)
+    except (OSError, ValueError) as error:
+        raise QiboxError(f"policy '{recipe.policy}' cannot be loaded: {error}") from error
+    processor.tokenizer.padding_side = "left"  # Qwen's position code fails on right-padded prompts
+    return model, processor
