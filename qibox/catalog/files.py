@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from qibox.policies.directory import policy_names
 from qibox.run.directory import Run
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run.storage import Storage
@@ -100,7 +101,7 @@ def _selections(storage: Storage) -> Iterator[Part]:
 def _rollouts(storage: Storage) -> Iterator[Part]:
     """Tables of every policy, also of one whose training goes on."""
     files = storage.files("policies")
-    whole = {file.split("/")[1] for file in files if file.endswith("/policy.yaml")}
+    whole = set(policy_names(storage))
     for file in files:
         _, name, *rest = file.split("/")
         if name not in whole and rest[:1] == ["training"]:
