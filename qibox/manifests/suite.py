@@ -4,20 +4,22 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from qibox.fields import Deciding, Prose
 from qibox.manifests.common import Checked, Manifest
 
 
 class Benchmark(Checked):
     """One benchmark of a suite."""
 
-    label: Annotated[str, Field(min_length=1)]  # as people write its name; heads its columns
-    pool: Annotated[str, Field(min_length=1)]  # name of a shipped pool manifest, or a .yaml path
+    label: Prose[Annotated[str, Field(min_length=1)]]  # as people write its name; heads its columns
+    # name of a shipped pool manifest, or a .yaml path
+    pool: Deciding[Annotated[str, Field(min_length=1)]]
 
 
 class SuiteManifest(Manifest):
     """Benchmarks in the order of the table's columns, each once."""
 
-    benchmarks: Annotated[tuple[Benchmark, ...], Field(min_length=1)]
+    benchmarks: Deciding[Annotated[tuple[Benchmark, ...], Field(min_length=1)]]
 
     @model_validator(mode="after")
     def _has_each_once(self) -> Self:
