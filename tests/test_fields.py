@@ -23,7 +23,7 @@ from qibox.fields import (
 )
 from qibox.manifests import KINDS as MANIFESTS
 from qibox.manifests import JudgeManifest, ModelSpec, PanelManifest, RecipeManifest, load_manifest
-from qibox.manifests.settings import KINDS as ENGINES
+from qibox.manifests.settings import SETTINGS as ENGINES
 from qibox.manifests.settings import AnySettings
 from qibox.run.directory import RunManifest
 

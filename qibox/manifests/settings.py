@@ -117,7 +117,7 @@ class AnySettings(TransformersSettings, VLLMSettings, OpenAISettings, ReplaySett
     """All engines' options by name, to tell what each is there for: one name, one role."""
 
 
-KINDS: dict[str, type[Checked]] = {
+SETTINGS: dict[str, type[Checked]] = {
     "transformers": TransformersSettings,
     "vllm": VLLMSettings,
     "openai": OpenAISettings,
@@ -131,7 +131,7 @@ def check_settings(engine: str, settings: dict[str, Any]) -> Checked:
     Raises:
         UsageError: an option the engine does not have, or a value that does not hold.
     """
-    kind = KINDS[engine]
+    kind = SETTINGS[engine]
     try:
         return kind.model_validate(settings)
     except ValidationError as error:
@@ -152,6 +152,6 @@ def settings_for(engine: str, settings: dict[str, Any]) -> dict[str, Any]:
 
     An option that no local engine has stays, and is refused by :func:`check_settings`.
     """
-    own = KINDS[engine].model_fields
-    local = {n for name in ("transformers", "vllm") for n in KINDS[name].model_fields}
+    own = SETTINGS[engine].model_fields
+    local = {n for name in ("transformers", "vllm") for n in SETTINGS[name].model_fields}
     return {name: value for name, value in settings.items() if name in own or name not in local}

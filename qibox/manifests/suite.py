@@ -12,9 +12,8 @@ class Benchmark(Checked):
     """One benchmark of a suite."""
 
     label: Prose[Annotated[str, Field(min_length=1)]]  # as people write its name; heads its columns
-    pool: Deciding[
-        Annotated[str, Field(min_length=1)]
-    ]  # name of a shipped pool manifest, or a .yaml path
+    # name of a shipped pool manifest, or a .yaml path
+    pool: Deciding[Annotated[str, Field(min_length=1)]]
 
 
 class SuiteManifest(Manifest):
