@@ -17,7 +17,7 @@ from qibox.errors import QiboxError, UsageError
 from qibox.run.directory import Run
 from qibox.selection.edges import StratumBox, stratum_boxes
 from qibox.selection.mix import MixRow, count_mix
-from qibox.selection.quotas import QuotaRow, allot
+from qibox.selection.quotas import QuotaRow, allot, check_values
 from qibox.selection.request import Request
 
 # Every sample of the pool, with what it is grouped by and its scores.
@@ -105,6 +105,8 @@ def _choose(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -
             f"none of the {samples} samples of {run.storage.url} has scores: ask "
             f'`qibox sql {run.storage.url} "select reason, count(*) from scores group by all"`'
         )
+    if request.frame is not None:
+        check_values(connection, request.frame)
     boxes = _apply(connection, request)
     passed = _count(connection, "passed")
     if not passed:

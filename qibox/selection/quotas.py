@@ -64,9 +64,8 @@ def allot(connection: duckdb.DuckDBPyConnection, frame: Frame, size: int) -> lis
     quota are empty before.
 
     Raises:
-        UsageError: a quota names a value that the pool does not have, or no quota leads anywhere.
+        UsageError: no stratum has a quota.
     """
-    _check_values(connection, frame)
     columns = ", ".join(frame.stratify)
     counted = connection.execute(
         f"""
@@ -133,8 +132,12 @@ def _divide(stratum: _Stratum, wanted: int, chosen: int) -> Iterator[QuotaRow]:
         yield from _divide(part, want, take)
 
 
-def _check_values(connection: duckdb.DuckDBPyConnection, frame: Frame) -> None:
-    """Refuse a quota on a value that no sample of the pool has: most likely a slip of the pen."""
+def check_values(connection: duckdb.DuckDBPyConnection, frame: Frame) -> None:
+    """Refuse a quota on a value that no sample of the pool has: most likely a slip of the pen.
+
+    Raises:
+        UsageError: the message names the values that there are.
+    """
     for column, quota in frame.quota.items():
         if not isinstance(quota, dict):
             continue

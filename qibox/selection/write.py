@@ -14,10 +14,11 @@ import yaml
 
 from qibox.errors import UsageError
 from qibox.run.directory import Run
+from qibox.run.layout import selection_path
 from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
 from qibox.selection.lineage import differences, lineage
-from qibox.selection.read import LINEAGE, read_selection_lineage, selection_folder
+from qibox.selection.read import LINEAGE, read_selection_lineage
 from qibox.selection.shard import write_shard
 
 
@@ -63,13 +64,13 @@ def write_selection(
         same = written_already(run, choice)
     if same:
         return False
-    folder = selection_folder(choice.request.name)
+    folder = selection_path(choice.request.name)
     if not run.storage.is_local:
         run.storage.remove(f"{folder}/{LINEAGE}")
         run.storage.remove(folder)
         _write(run, choice, folder, progress, command)
         return True
-    staged = selection_folder(f".{choice.request.name}.{uuid.uuid4().hex}")
+    staged = selection_path(f".{choice.request.name}.{uuid.uuid4().hex}")
     try:
         _write(run, choice, staged, progress, command)
         _replace(Path(run.storage.path(staged)), Path(run.storage.path(folder)))
