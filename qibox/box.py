@@ -28,27 +28,33 @@ class Box:
     u_min: float
 
     def __post_init__(self) -> None:
-        for name, edge in (("--q-band", self.q_low), ("--q-band", self.q_high)):
+        for edge in (self.q_low, self.q_high):
             if not math.isfinite(edge):
-                raise UsageError(f"{name} must be two numbers, not {edge}")
+                raise UsageError(
+                    f"an edge of the quality band must be a number, not {edge}",
+                    fields=["q_low", "q_high"],
+                )
         if not math.isfinite(self.u_min):
-            raise UsageError(f"--u-min must be a number, not {self.u_min}")
+            raise UsageError(
+                f"the minimum of instability must be a number, not {self.u_min}", fields=["u_min"]
+            )
+        band = f"the quality band from {self.q_low:g} to {self.q_high:g}"
         if self.q_low > self.q_high:
             raise UsageError(
-                f"--q-band {self.q_low:g} {self.q_high:g} is reversed: "
-                f"give the lower edge first, --q-band {self.q_high:g} {self.q_low:g}"
+                f"{band} is reversed: give the lower edge first", fields=["q_low", "q_high"]
             )
         low, high = QUALITY_RANGE
         if self.q_high < low or self.q_low > high:
             raise UsageError(
-                f"--q-band {self.q_low:g} {self.q_high:g} holds no quality: "
-                f"quality lies between {low:g} and {high:g}"
+                f"{band} holds no quality: quality lies between {low:g} and {high:g}",
+                fields=["q_low", "q_high"],
             )
         low, high = INSTABILITY_RANGE
         if self.u_min > high:
             raise UsageError(
-                f"--u-min {self.u_min:g} lets nothing through: "
-                f"instability lies between {low:g} and {high:g}"
+                f"a minimum of instability of {self.u_min:g} lets nothing through: "
+                f"instability lies between {low:g} and {high:g}",
+                fields=["u_min"],
             )
 
     def holds(self, quality: float | None, instability: float | None) -> bool:

@@ -3,11 +3,21 @@
 Anything else that is raised is a bug and keeps its traceback.
 """
 
+from collections.abc import Iterable
+
 
 class QiboxError(Exception):
-    """Work stopped for a reason a person can act on; the command line prints the message only."""
+    """Work stopped for a reason a person can act on; the command line prints the message only.
+
+    ``fields`` names what of a request or manifest would have to change: the command line, which
+    knows by which options they are set, adds those to the message.
+    """
 
     exit_status = 1
+
+    def __init__(self, message: str, *, fields: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.fields = tuple(fields)
 
 
 class UsageError(QiboxError):

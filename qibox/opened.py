@@ -13,7 +13,7 @@ from qibox.catalog.connect import connect
 from qibox.catalog.guard import check_query, sql_error
 from qibox.errors import UsageError
 from qibox.run.directory import Run
-from qibox.selection.read import require_selection
+from qibox.selection.read import selection_files
 
 NEAR_IDS = 3  # ids named when one is not found
 
@@ -118,7 +118,7 @@ class OpenRun:
         Raises:
             UsageError: the run has no selection of that name.
         """
-        require_selection(self.run.storage, name)
+        selection_files(self.run.storage, name)  # refuses a name that none has
         selections = self._connection.view("selections")
         chosen = duckdb.ColumnExpression("selection") == duckdb.ConstantExpression(name)
         return selections.filter(chosen)

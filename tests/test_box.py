@@ -50,14 +50,24 @@ def test_a_box_may_be_a_point_and_may_reach_beyond_what_scores_reach() -> None:
 @pytest.mark.parametrize(
     ("edges", "message"),
     [
-        ((7.0, 4.0, 1.0), "--q-band 7 4 is reversed: give the lower edge first, --q-band 4 7"),
-        ((math.nan, 4.0, 1.0), "--q-band must be two numbers, not nan"),
-        ((4.0, math.inf, 1.0), "--q-band must be two numbers, not inf"),
-        ((4.0, 7.0, math.nan), "--u-min must be a number, not nan"),
-        ((4.0, 7.0, -math.inf), "--u-min must be a number, not -inf"),
-        ((-2.0, 0.5, 1.0), "--q-band -2 0.5 holds no quality: quality lies between 1 and 10"),
-        ((10.5, 12.0, 1.0), "--q-band 10.5 12 holds no quality: quality lies between 1 and 10"),
-        ((4.0, 7.0, 4.6), "--u-min 4.6 lets nothing through: instability lies between 0 and 4.5"),
+        ((7.0, 4.0, 1.0), "the quality band from 7 to 4 is reversed: give the lower edge first"),
+        ((math.nan, 4.0, 1.0), "an edge of the quality band must be a number, not nan"),
+        ((4.0, math.inf, 1.0), "an edge of the quality band must be a number, not inf"),
+        ((4.0, 7.0, math.nan), "the minimum of instability must be a number, not nan"),
+        ((4.0, 7.0, -math.inf), "the minimum of instability must be a number, not -inf"),
+        (
+            (-2.0, 0.5, 1.0),
+            "the quality band from -2 to 0.5 holds no quality: quality lies between 1 and 10",
+        ),
+        (
+            (10.5, 12.0, 1.0),
+            "the quality band from 10.5 to 12 holds no quality: quality lies between 1 and 10",
+        ),
+        (
+            (4.0, 7.0, 4.6),
+            "a minimum of instability of 4.6 lets nothing through: "
+            "instability lies between 0 and 4.5",
+        ),
     ],
 )
 def test_a_box_that_cannot_be_meant_is_refused_in_one_sentence(

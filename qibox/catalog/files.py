@@ -14,7 +14,7 @@ from qibox.policies.directory import policy_names
 from qibox.run.directory import Run
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run.storage import Storage
-from qibox.selection.read import selection_files, selection_names
+from qibox.selection.read import finished_selections
 from qibox.tables import (
     EVALUATIONS,
     JUDGMENTS,
@@ -93,8 +93,8 @@ def _own_tables(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
 
 
 def _selections(storage: Storage) -> Iterator[Part]:
-    for name in selection_names(storage):
-        for file in selection_files(storage, name):
+    for name, files in finished_selections(storage).items():
+        for file in files:
             yield file, ds.field("selection") == name
 
 

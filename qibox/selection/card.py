@@ -4,18 +4,22 @@ from collections.abc import Iterator, Sequence
 
 import yaml
 
-from qibox.manifests.box import BoxManifest, Edge
+from qibox.manifests.box import Edge
 from qibox.manifests.pool import PoolManifest
 from qibox.run.directory import Run
 from qibox.selection.choose import Choice
+from qibox.selection.frame import quota_text
 from qibox.selection.mix import MixRow, starved
-from qibox.selection.request import Request
+from qibox.selection.quotas import shortfalls
 
 UNKNOWN_LICENSE = "unknown"  # the hub's word for it
 
 
-def dataset_card(run: Run, choice: Choice) -> str:
-    """The card: licences, what was asked, by which values, the mix before and after."""
+def dataset_card(run: Run, choice: Choice, command: str | None = None) -> str:
+    """The card: licences, what was asked, by which values, the mix before and after.
+
+    ``command`` is what a person would type to ask for the same, where there is such a line.
+    """
     licenses = {name: license_of(run.manifest.pool, name) for name in choice.sources}
     return "\n".join(
         [
@@ -23,8 +27,9 @@ def dataset_card(run: Run, choice: Choice) -> str:
             *_counts(run, choice),
             *_sources(choice, licenses),
             *_edges(choice),
+            *_frame(choice),
             *_mix(choice.mix),
-            *_reproduce(choice.request),
+            *_reproduce(command),
         ]
     )
 
@@ -35,40 +40,6 @@ def license_of(pool: PoolManifest, source: str) -> str | None:
         if isinstance(part, PoolManifest) and (found := license_of(part, source)):
             return found
     return pool.license if pool.name == source else None
-
-
-def command_line(request: Request) -> str:
-    """The command that asks for the same; a box it cannot spell out is its manifest's."""
-    words = ["qibox select RUN"]
-    if request.random is not None:
-        words.append(f"--random {request.random}")
-    if request.box is not None:
-        words += _box_words(request.box)
-    if request.within != "pool":
-        words.append(f"--within {request.within}")
-    if request.seed:
-        words.append(f"--seed {request.seed}")
-    if request.name != "default":
-        words.append(f"--name {request.name}")
-    return " ".join(words)
-
-
-def _box_words(box: BoxManifest) -> Iterator[str]:
-    low, high, least = box.q_low, box.q_high, box.u_min
-    if low.value is not None and high.value is not None:
-        yield f"--q-band {low.value:.15g} {high.value:.15g}"
-    elif low.quantile is not None and high.quantile is not None:
-        yield f"--q-band-quantile {low.quantile:.15g} {high.quantile:.15g}"
-    else:
-        yield f"--box {box.name}"
-    if least.value is not None:
-        yield f"--u-min {least.value:.15g}"
-    else:
-        yield f"--u-min-quantile {least.quantile:.15g}"
-    if box.limit is not None:
-        yield f"--limit {box.limit}"
-    if box.rank != "instability":
-        yield f"--rank {box.rank}"
 
 
 def _head(choice: Choice, licenses: dict[str, str | None]) -> list[str]:
@@ -135,7 +106,9 @@ def _edges(choice: Choice) -> list[str]:
     asked = (
         f"Asked for: Q from {_words(box.q_low)} to {_words(box.q_high)}, U from {_words(box.u_min)}"
     )
-    limit = "" if box.limit is None else f", at most {box.limit:,} by {box.rank}"
+    limit = f", at most {box.limit:,} by {box.rank}" if box.limit is not None else ""
+    if request.frame is not None:
+        limit = f", by {box.rank} within the frame"
     within = "" if request.within == "pool" else f", within each {request.within}"
     return [
         "## Box",
@@ -145,6 +118,32 @@ def _edges(choice: Choice) -> list[str]:
         "",
         *_table(header, rows),
         "",
+    ]
+
+
+def _frame(choice: Choice) -> list[str]:
+    frame = choice.request.frame
+    if frame is None:
+        return []
+    rows = [
+        (*row.values, *(f"{n:,}" for n in (row.pool, row.wanted, row.available, row.chosen)))
+        for row in choice.quotas
+    ]
+    header = (*frame.stratify, "pool", "wanted", "available", "chosen")
+    size = choice.request.size or choice.request.random
+    quotas = "; ".join(quota_text(column, quota) for column, quota in frame.quotas().items())
+    short = [f"- Short: {sentence}." for sentence in shortfalls(frame, choice.quotas)]
+    return [
+        "## Frame",
+        "",
+        f"Asked for: {size:,} samples, {quotas}. Each column's quota holds within each stratum of "
+        "those before it, rounded by largest remainders. What a stratum lacks is divided among "
+        "those beside it in proportion to their quotas.",
+        "",
+        *_table(header, rows),
+        "",
+        *short,
+        *([""] if short else []),
     ]
 
 
@@ -169,15 +168,13 @@ def _mix(mix: Sequence[MixRow]) -> list[str]:
     return ["## Mix", "", *_table(header, rows), "", *warnings, *([""] if warnings else [])]
 
 
-def _reproduce(request: Request) -> list[str]:
+def _reproduce(command: str | None) -> list[str]:
     return [
         "## Reproduce",
         "",
-        "```",
-        command_line(request),
-        "```",
-        "",
-        "`selection.yaml` holds the keys of the run and of every shard of its scores.",
+        *(["```", command, "```", ""] if command else []),
+        "`selection.yaml` holds what was asked for, and the keys of the run and of every shard of "
+        "its scores.",
         "",
     ]
 

@@ -3,7 +3,8 @@
 Reads a run's pool and scores; writes nothing. A null score is in no box. Under a limit the most
 unstable go first (ties by sample_id), or whichever come first by md5("<seed>:<sample_id>"), which
 any tool can recompute. Taken within strata, a limit is shared out in proportion: who is in the
-first tenth of its own stratum goes before who is in the second tenth of another.
+first tenth of its own stratum goes before who is in the second tenth of another. In a frame each
+stratum gives its own number (:mod:`qibox.selection.quotas`), in the same order.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from qibox.errors import QiboxError, UsageError
 from qibox.run.directory import Run
 from qibox.selection.edges import StratumBox, stratum_boxes
 from qibox.selection.mix import MixRow, count_mix
+from qibox.selection.quotas import QuotaRow, allot, check_values
 from qibox.selection.request import Request
 
 # Every sample of the pool, with what it is grouped by and its scores.
@@ -29,7 +31,7 @@ from pool left join scores using (sample_id)
 
 _CANDIDATES = """
 create temp table candidates as
-select sample_id, quality, instability, {stratum} as stratum
+select sample_id, quality, instability, risk, category, severity, source, {stratum} as stratum
 from samples where quality is not null and instability is not null
 """
 
@@ -51,6 +53,16 @@ order by (place - 0.5) / size, {rank} limit {limit}
 """
 
 
+_CHOSEN_IN_FRAME = """
+create temp table chosen as
+with ranked as (
+    select *, row_number() over (partition by {columns} order by {rank}) as place from passed
+)
+select sample_id, stratum, quality, instability
+from ranked join quotas using ({columns}) where place <= take
+"""
+
+
 @dataclass(frozen=True)
 class Choice:
     """Who was let through, by which values, out of how many."""
@@ -64,14 +76,15 @@ class Choice:
     by_stratum: dict[str, tuple[int, int]]  # passed and chosen, where a box was asked for
     sources: dict[str, int]  # chosen samples of each source
     mix: tuple[MixRow, ...]
+    quotas: tuple[QuotaRow, ...] = ()  # of each stratum, where a frame was asked for
 
 
 def choose(run: Run, request: Request) -> Choice:
     """Choose from a scored run.
 
     Raises:
-        UsageError: the run is not scored to its end, or fewer samples are scored than are to be
-            drawn at random.
+        UsageError: the run is not scored to its end, fewer samples are scored than are to be
+            drawn at random, or a quota names a value that the pool does not have.
         QiboxError: no sample is let through.
     """
     _require_scores(run)
@@ -92,17 +105,19 @@ def _choose(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -
             f"none of the {samples} samples of {run.storage.url} has scores: ask "
             f'`qibox sql {run.storage.url} "select reason, count(*) from scores group by all"`'
         )
+    if request.frame is not None:
+        check_values(connection, request.frame)
     boxes = _apply(connection, request)
     passed = _count(connection, "passed")
     if not passed:
-        raise QiboxError(_empty(connection, run, boxes))
-    limit = request.random or (request.box.limit if request.box else None)
+        raise _empty(connection, run, boxes)
     if request.random and request.random > scored:
         raise UsageError(
-            f"--random {request.random} is more than there is: "
-            f"{scored} samples of {run.storage.url} have scores"
+            f"{request.random} samples at random are more than there are: "
+            f"{scored} samples of {run.storage.url} have scores",
+            fields=["random"],
         )
-    connection.execute(_CHOSEN.format(rank=_rank(request), limit=limit or passed))
+    quotas = _take(connection, request, passed)
     chosen = connection.sql("select sample_id from chosen order by sample_id").to_arrow_table()
     return Choice(
         request=request,
@@ -114,6 +129,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -
         by_stratum=_by_stratum(connection) if boxes else {},
         sources=_sources(connection),
         mix=tuple(count_mix(connection)),
+        quotas=tuple(quotas),
     )
 
 
@@ -123,9 +139,7 @@ def _require_scores(run: Run) -> None:
     done = sum(run.storage.table_key(unit.path) == unit.key for unit in units)
     if not units or done < len(units):
         state = f"scored on {done} of its {len(units)} shards" if units else "not scored yet"
-        raise UsageError(
-            f"run {run.storage.url} is {state}: `qibox score --out {run.storage.url}` does the rest"
-        )
+        raise UsageError(f"run {run.storage.url} is {state}: `qibox score` into it does the rest")
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, request: Request) -> list[StratumBox]:
@@ -143,13 +157,37 @@ def _apply(connection: duckdb.DuckDBPyConnection, request: Request) -> list[Stra
     return boxes
 
 
+def _take(connection: duckdb.DuckDBPyConnection, request: Request, passed: int) -> list[QuotaRow]:
+    """Fill the table chosen with as many of the table passed as are asked for."""
+    limit = request.random or request.size or (request.box.limit if request.box else None) or passed
+    if request.frame is None:
+        connection.execute(_CHOSEN.format(rank=_rank(request), limit=limit))
+        return []
+    quotas = allot(connection, request.frame, limit)
+    if not any(row.chosen for row in quotas):
+        raise QiboxError(
+            f"none of the {passed} samples that could be chosen from lies in a stratum with a "
+            "quota: give quotas to the strata that have some",
+            fields=["quota"],
+        )
+    names = request.frame.stratify
+    typed = ", ".join(f"{name} varchar" for name in names)
+    connection.execute(f"create temp table quotas ({typed}, take bigint)")
+    marks = ", ".join("?" for _ in names)
+    connection.executemany(
+        f"insert into quotas values ({marks}, ?)", [(*row.values, row.chosen) for row in quotas]
+    )
+    connection.execute(_CHOSEN_IN_FRAME.format(columns=", ".join(names), rank=_rank(request)))
+    return quotas
+
+
 def _rank(request: Request) -> str:
     if request.random or (request.box is not None and request.box.rank == "random"):
         return f"md5('{request.seed:d}:' || sample_id), sample_id"
     return "instability desc, sample_id"
 
 
-def _empty(connection: duckdb.DuckDBPyConnection, run: Run, boxes: list[StratumBox]) -> str:
+def _empty(connection: duckdb.DuckDBPyConnection, run: Run, boxes: list[StratumBox]) -> QiboxError:
     """Say why nothing was let through, with the ranges that would help."""
     ranges = connection.execute(
         "select min(quality), max(quality), min(instability), max(instability) from candidates"
@@ -166,13 +204,14 @@ def _empty(connection: duckdb.DuckDBPyConnection, run: Run, boxes: list[StratumB
         for b in boxes
     )
     band = (
-        f"the {inside[0]} within the band have U up to {inside[1]:g}: lower --u-min"
+        f"the {inside[0]} within the band have U up to {inside[1]:g}: lower the minimum of U"
         if inside[0]
-        else "none lies within the band: move --q-band"
+        else "none lies within the band: move it"
     )
-    return (
+    return QiboxError(
         f"no sample of {run.storage.url} lies in the box {wanted}: its scored samples have Q from "
-        f"{ranges[0]:g} to {ranges[1]:g} and U from {ranges[2]:g} to {ranges[3]:g}, and {band}"
+        f"{ranges[0]:g} to {ranges[1]:g} and U from {ranges[2]:g} to {ranges[3]:g}, and {band}",
+        fields=["u_min"] if inside[0] else ["q_low", "q_high"],
     )
 
 

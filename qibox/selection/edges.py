@@ -64,6 +64,7 @@ def _box(stratum: str, low: float, high: float, least: float) -> Box:
     if low > high:
         raise UsageError(
             f"the band is reversed where '{stratum}' is the stratum: its lower edge comes to "
-            f"{low:g}, its upper one to {high:g}; give both edges as values or both as quantiles"
+            f"{low:g}, its upper one to {high:g}; give both edges as values or both as quantiles",
+            fields=["q_low", "q_high", "q_low.quantile", "q_high.quantile"],
         )
     return Box(q_low=low, q_high=high, u_min=least)

@@ -13,6 +13,7 @@ from qibox.manifests.box import BoxManifest
 from qibox.run.directory import Run
 from qibox.run.units import digest
 from qibox.selection.choose import Choice
+from qibox.selection.frame import Frame
 
 PACKAGES = ("qibox", "duckdb", "pyarrow")
 FORMAT = 1  # raised when the same choice comes to be written otherwise
@@ -22,6 +23,7 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
     """Everything that determines the selection's files, and the versions, for the record."""
     request, index = choice.request, run.pool_index()
     assert index is not None, "a scored run has an index"
+    framed = _frame(request.frame, choice) if request.frame else {}
     return {
         "name": request.name,
         "format": FORMAT,
@@ -44,6 +46,7 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
             }
             for stratum in choice.boxes
         ],
+        **framed,
         "samples": choice.samples,
         "scored": choice.scored,
         "passed": choice.passed,
@@ -51,6 +54,29 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
         "chosen_sha256": digest(choice.chosen.to_pylist()),
         "scores": [unit.key for unit in run.scores_units(index.shards())],
         "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def _frame(frame: Frame, choice: Choice) -> dict[str, Any]:
+    """What a frame adds; a selection without one has none of these fields."""
+    columns = frame.stratify
+    return {
+        "size": choice.request.size or choice.request.random,
+        "stratify": list(columns),
+        "quota": {
+            column: dict(quota) if isinstance(quota, dict) else quota
+            for column, quota in frame.quotas().items()
+        },
+        "strata": [
+            {
+                **dict(zip(columns, row.values, strict=True)),
+                "pool": row.pool,
+                "wanted": row.wanted,
+                "available": row.available,
+                "chosen": row.chosen,
+            }
+            for row in choice.quotas
+        ],
     }
 
 

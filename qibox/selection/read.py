@@ -13,47 +13,43 @@ import pyarrow as pa
 import yaml
 
 from qibox.errors import UsageError
+from qibox.run.layout import selection_path
 from qibox.run.storage import Storage
 from qibox.tables import IMAGE, SELECTION
 
 LINEAGE = "selection.yaml"
 
 
-def selection_folder(name: str) -> str:
-    """Where a selection lies in its run."""
-    return f"selections/{name}"
+def finished_selections(storage: Storage) -> dict[str, list[str]]:
+    """The shards of each finished selection, in order, by its name; one listing for all."""
+    parts = [file.split("/") for file in storage.files("selections")]
+    finished = {name: list[str]() for _, name, *rest in parts if rest == [LINEAGE]}
+    for _, name, *rest in parts:
+        if name in finished and rest[:1] == ["data"] and rest[-1].endswith(".parquet"):
+            finished[name].append(selection_path(name, "/".join(rest)))
+    return finished
 
 
 def selection_names(storage: Storage) -> list[str]:
     """Names of the run's finished selections, sorted."""
-    found = (file.split("/")[1:] for file in storage.files("selections"))
-    return [name for name, *rest in found if rest == [LINEAGE]]
-
-
-def require_selection(storage: Storage, name: str) -> None:
-    """Refuse a name that no finished selection has.
-
-    Raises:
-        UsageError: the message names those that are there, and the command that makes one.
-    """
-    made = selection_names(storage)
-    if name not in made:
-        there = f"it has {', '.join(made)}" if made else "it has none yet"
-        raise UsageError(
-            f"no selection named '{name}' in run {storage.url} ({there}): "
-            f"`qibox select {storage.url}` makes one"
-        )
+    return list(finished_selections(storage))
 
 
 def selection_files(storage: Storage, name: str) -> list[str]:
     """Names of a finished selection's shards, in order.
 
     Raises:
-        UsageError: there is no such selection, or none that is whole.
+        UsageError: there is no such selection, or none that is whole; the message names those that
+            are there, and the command that makes one.
     """
-    require_selection(storage, name)
-    files = storage.files(f"{selection_folder(name)}/data")
-    return [file for file in files if file.endswith(".parquet")]
+    finished = finished_selections(storage)
+    if name not in finished:
+        there = f"it has {', '.join(finished)}" if finished else "it has none yet"
+        raise UsageError(
+            f"no selection named '{name}' in run {storage.url} ({there}): "
+            f"`qibox select {storage.url}` makes one"
+        )
+    return finished[name]
 
 
 def read_selection(
@@ -86,7 +82,7 @@ def selection_digest(storage: Storage, name: str) -> str:
 
 def read_selection_lineage(storage: Storage, name: str) -> dict[str, Any] | None:
     """Lineage of a finished selection; None where there is none."""
-    path = f"{selection_folder(name)}/{LINEAGE}"
+    path = selection_path(name, LINEAGE)
     if not storage.exists(path):
         return None
     content: dict[str, Any] = yaml.safe_load(storage.read_text(path))

@@ -9,12 +9,13 @@ from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
 from qibox.errors import UsageError
 from qibox.manifests.box import BoxManifest, Edge
 from qibox.manifests.common import Checked, Identifier
+from qibox.selection.frame import Frame
 
 Within = Literal["pool", "risk", "category", "source"]
 
 OPEN_BOX = BoxManifest(
     name="open",
-    about="Every scored sample; edges are given on the command line.",
+    about="Every scored sample; edges are put over it.",
     q_low=Edge(value=QUALITY_RANGE[0]),
     q_high=Edge(value=QUALITY_RANGE[1]),
     u_min=Edge(value=INSTABILITY_RANGE[0]),
@@ -25,7 +26,8 @@ class Request(Checked):
     """Either a box, or a number of samples drawn at random as its control.
 
     ``within`` is what quantile edges and a limit are taken over: the pool as a whole, or each
-    stratum of that column by itself.
+    stratum of that column by itself. A ``frame`` divides the number of samples, ``random`` or
+    ``size``, over strata of its own; ``size`` then takes the place of the box's limit.
     """
 
     name: Identifier = "default"
@@ -33,31 +35,66 @@ class Request(Checked):
     random: Annotated[int, Field(ge=1)] | None = None
     within: Within = "pool"
     seed: int = 0  # of what is drawn at random
+    frame: Frame | None = None
+    size: Annotated[int, Field(ge=1)] | None = None  # samples; of a box in a frame
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
         if (self.box is None) == (self.random is None):
             raise ValueError("a selection has either a box or a number of random samples")
+        if (self.size is not None) != (self.frame is not None and self.box is not None):
+            raise ValueError("a box in a frame has a size, and nothing else has")
         return self
 
 
 def by_box(
-    box: BoxManifest, name: str = "default", within: Within | None = None, seed: int = 0
+    box: BoxManifest,
+    name: str = "default",
+    within: Within | None = None,
+    seed: int = 0,
+    frame: Frame | None = None,
+    size: int | None = None,
 ) -> Request:
-    """Ask for the samples that a box lets through.
+    """Ask for the samples that a box lets through; in a frame, for ``size`` of them.
 
     Raises:
-        UsageError: the box's band is reversed or can hold nothing.
+        UsageError: the box's band is reversed or can hold nothing, the name is none, or a frame is
+            given without a size or the reverse.
     """
     _check(box)
-    return Request(name=_checked(name), box=box, within=within or box.within, seed=seed)
+    if (frame is None) != (size is None):
+        raise UsageError(
+            f"a selection of {size} samples has no strata: name columns to stratify by, or limit it"
+            if frame is None
+            else "quotas are shares of a size: say of how many samples",
+            fields=["stratify", "limit"] if frame is None else ["size"],
+        )
+    if size is not None:
+        box = box.model_copy(update={"limit": None})
+    return Request(
+        name=_checked(name),
+        box=box,
+        within=within or box.within,
+        seed=seed,
+        frame=frame,
+        size=size,
+    )
 
 
 def at_random(
-    count: int, name: str = "default", within: Within | None = None, seed: int = 0
+    count: int,
+    name: str = "default",
+    within: Within | None = None,
+    seed: int = 0,
+    frame: Frame | None = None,
 ) -> Request:
-    """Ask for as many scored samples drawn at random."""
-    return Request(name=_checked(name), random=count, within=within or "pool", seed=seed)
+    """Ask for as many scored samples drawn at random, in a frame where one is given.
+
+    Raises:
+        UsageError: the name is none.
+    """
+    within = within or "pool"
+    return Request(name=_checked(name), random=count, within=within, seed=seed, frame=frame)
 
 
 def _check(box: BoxManifest) -> None:
@@ -65,8 +102,9 @@ def _check(box: BoxManifest) -> None:
     low, high, least = box.q_low, box.q_high, box.u_min
     if low.quantile is not None and high.quantile is not None and low.quantile > high.quantile:
         raise UsageError(
-            f"--q-band-quantile {low.quantile:g} {high.quantile:g} is reversed: give the lower "
-            f"edge first, --q-band-quantile {high.quantile:g} {low.quantile:g}"
+            f"the quality band from quantile {low.quantile:g} to {high.quantile:g} is reversed: "
+            "give the lower edge first",
+            fields=["q_low.quantile", "q_high.quantile"],
         )
     Box(
         q_low=QUALITY_RANGE[0] if low.value is None else low.value,
@@ -78,6 +116,8 @@ def _check(box: BoxManifest) -> None:
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise UsageError(
-            f"--name '{name}' is not a name: use lower-case letters, digits and single hyphens"
+            f"'{name}' is not a name for a selection: use lower-case letters, digits and single "
+            "hyphens",
+            fields=["name"],
         )
     return name

@@ -14,10 +14,11 @@ import yaml
 
 from qibox.errors import UsageError
 from qibox.run.directory import Run
+from qibox.run.layout import selection_path
 from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
 from qibox.selection.lineage import differences, lineage
-from qibox.selection.read import LINEAGE, read_selection_lineage, selection_folder
+from qibox.selection.read import LINEAGE, read_selection_lineage
 from qibox.selection.shard import write_shard
 
 
@@ -35,7 +36,8 @@ def written_already(run: Run, choice: Choice) -> bool:
     if found:
         raise UsageError(
             f"selection '{name}' is there already, with another {', '.join(found)}: give this one "
-            "another --name, or --overwrite that one"
+            "another name, or overwrite that one",
+            fields=["name", "overwrite"],
         )
     return True
 
@@ -45,10 +47,12 @@ def write_selection(
     choice: Choice,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
+    command: str | None = None,
 ) -> bool:
     """Write the choice; False if the very same selection is there already.
 
-    ``progress`` is called with the number of samples of each group of rows written.
+    ``progress`` is called with the number of samples of each group of rows written; ``command`` is
+    what the card says one would type to ask for the same.
 
     Raises:
         UsageError: another selection of that name is there, and is not to be overwritten.
@@ -60,24 +64,30 @@ def write_selection(
         same = written_already(run, choice)
     if same:
         return False
-    folder = selection_folder(choice.request.name)
+    folder = selection_path(choice.request.name)
     if not run.storage.is_local:
         run.storage.remove(f"{folder}/{LINEAGE}")
         run.storage.remove(folder)
-        _write(run, choice, folder, progress)
+        _write(run, choice, folder, progress, command)
         return True
-    staged = selection_folder(f".{choice.request.name}.{uuid.uuid4().hex}")
+    staged = selection_path(f".{choice.request.name}.{uuid.uuid4().hex}")
     try:
-        _write(run, choice, staged, progress)
+        _write(run, choice, staged, progress, command)
         _replace(Path(run.storage.path(staged)), Path(run.storage.path(folder)))
     finally:
         run.storage.remove(staged)
     return True
 
 
-def _write(run: Run, choice: Choice, folder: str, progress: Callable[[int], None] | None) -> None:
+def _write(
+    run: Run,
+    choice: Choice,
+    folder: str,
+    progress: Callable[[int], None] | None,
+    command: str | None,
+) -> None:
     write_shard(run, choice.chosen, folder, progress)
-    run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice))
+    run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice, command))
     text = yaml.safe_dump(lineage(run, choice), sort_keys=False, allow_unicode=True)
     run.storage.write_text(f"{folder}/{LINEAGE}", text)
 

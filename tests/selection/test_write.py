@@ -6,13 +6,13 @@ import yaml
 
 import qibox
 from qibox.errors import UsageError
-from qibox.manifests import BoxManifest, PoolManifest, load_manifest
+from qibox.manifests import PoolManifest
 from qibox.manifests.box import Edge
 from qibox.run.directory import Run
 from qibox.selection import write as write_module
-from qibox.selection.card import command_line, license_of
+from qibox.selection.card import license_of
 from qibox.selection.choose import Choice, choose
-from qibox.selection.request import OPEN_BOX, at_random, by_box
+from qibox.selection.request import OPEN_BOX, by_box
 from qibox.selection.write import write_selection
 from tests.runs import manifest, sample, write_run
 
@@ -137,7 +137,7 @@ def test_the_lineage_holds_what_determines_the_rows_and_no_path(run: Run) -> Non
 
 
 def test_the_card_says_licence_edges_mix_and_how_to_do_it_again(run: Run) -> None:
-    write_selection(run, chosen(run, 2.5))
+    write_selection(run, chosen(run, 2.5), command="qibox select RUN --u-min 2.5")
     card = run.storage.read_text("selections/default/README.md")
     _, head, body = card.split("---\n", 2)
     assert yaml.safe_load(head)["license"] == "cc-by-4.0"
@@ -148,7 +148,7 @@ def test_the_card_says_licence_edges_mix_and_how_to_do_it_again(run: Run) -> Non
     assert "| pool | 1 | 10 | 2.5 | 3 | 1 | 1 |" in body
     assert "| risk | explicit | 1 | 33.3% | 0 | 0.0% |" in body
     assert "- Starved: risk 'explicit' falls to nothing (was 1, 33.3%)." in body
-    assert "qibox select RUN --q-band 1 10 --u-min 2.5\n" in body
+    assert "```\nqibox select RUN --u-min 2.5\n```\n" in body
 
 
 def test_a_source_without_a_licence_is_unknown_not_free(tmp_path: Path) -> None:
@@ -169,12 +169,3 @@ def test_each_part_of_a_pool_keeps_its_licence() -> None:
     assert license_of(pool, "one") == "MIT"
     assert license_of(pool, "two") is None
     assert license_of(pool, "both") == "Apache-2.0"
-
-
-def test_the_command_of_the_card_asks_for_the_same() -> None:
-    box = load_manifest(BoxManifest, "mini").model_copy(update={"limit": 9, "rank": "random"})
-    assert command_line(by_box(box, name="mine", within="risk", seed=3)) == (
-        "qibox select RUN --q-band-quantile 0.2 0.8 --u-min-quantile 0.5 --limit 9 --rank random "
-        "--within risk --seed 3 --name mine"
-    )
-    assert command_line(at_random(60)) == "qibox select RUN --random 60"
