@@ -1,7 +1,7 @@
 """A scored run, three policies and two benchmarks, with recorded answers: evaluations in a blink.
 
-``write_world(folder)`` writes FOLDER/run, FOLDER/<benchmark>.yaml and FOLDER/answers, which
-`qibox eval run --pool held.yaml --replay answers` plays from inside the folder.
+``write_world(folder)`` writes FOLDER/run, FOLDER/<benchmark>.yaml, FOLDER/other.yaml (a judge) and
+FOLDER/answers, which `qibox eval run --pool held.yaml --replay answers` plays from inside it.
 """
 
 import json
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from qibox.engines.sources import fingerprint, local_directory
+from qibox.manifests import JudgeManifest
 from qibox.pipelines.run import score_run
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
@@ -25,6 +26,7 @@ BENCHMARKS = ("held", "kept")
 POLICIES = ("first", "second", "third")
 START = "start-policy"
 SAMPLES, K = 6, 2
+OTHER = JudgeManifest(name="other", about="another", kind="hash", weights={"helpfulness": 5.0})
 
 
 class Watching:
@@ -57,6 +59,8 @@ def write_world(folder: Path, samples: int = SAMPLES) -> Run:
     for name in POLICIES:
         (folder / f"run/policies/{name}/model").mkdir(parents=True)
         made.storage.write_text(f"policies/{name}/policy.yaml", yaml.safe_dump({"plan": lineage}))
+    other = OTHER.model_dump(mode="json", exclude_defaults=True)
+    (folder / "other.yaml").write_text(yaml.safe_dump(other))
     for name in BENCHMARKS:
         add_benchmark(folder, name, [f"{name} asks {i} ?" for i in range(samples)])
     ids = [f"{b}:b{i}" for b in BENCHMARKS for i in range(samples)]

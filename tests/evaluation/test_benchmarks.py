@@ -18,10 +18,8 @@ from qibox.pipelines.run import Settings, work_off
 from qibox.policies.contenders import Running, contender_of, contenders_of, starts_of
 from qibox.run.directory import Run
 from qibox.scoring.opening import open_pool
-from tests.evaluations import BENCHMARKS, POLICIES, SAMPLES, START, K, Watching, write_world
+from tests.evaluations import BENCHMARKS, OTHER, POLICIES, SAMPLES, START, K, Watching, write_world
 from tests.recordings import HASH
-
-OTHER = JudgeManifest(name="other", about="another", kind="hash", weights={"helpfulness": 5.0})
 
 
 @pytest.fixture
