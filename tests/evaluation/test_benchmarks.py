@@ -1,107 +1,32 @@
 """Policies answer benchmarks through the real waves, their answers played from recordings."""
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from qibox.engines.sources import fingerprint, local_directory
 from qibox.errors import UsageError
 from qibox.evaluation.benchmarks import benchmark_job, profile_job, questions_of
 from qibox.evaluation.report import judged_rows, keep_rates
 from qibox.manifests import JudgeManifest, PoolManifest
 from qibox.manifests.load import load_manifest
 from qibox.opened import OpenRun
-from qibox.pipelines.run import Settings, score_run, work_off
+from qibox.pipelines.run import Settings, work_off
 from qibox.policies.contenders import Running, contender_of, contenders_of, starts_of
 from qibox.run.directory import Run
-from qibox.run.storage import Storage
 from qibox.scoring.opening import open_pool
-from qibox.scoring.plan import Wave
-from qibox.scoring.watcher import Advance
-from tests.recordings import HASH, record, recorded
-
-OTHER = JudgeManifest(name="other", about="another", kind="hash", weights={"helpfulness": 5.0})
-BENCHMARKS = ("held", "kept")
-POLICIES = ("first", "second", "third")
-START = "start-policy"
-SAMPLES, K = 6, 2
-
-
-class Watching:
-    """Remembers the waves that ran and what was remarked."""
-
-    def __init__(self) -> None:
-        self.waves: list[str] = []
-        self.remarks: list[str] = []
-
-    @contextmanager
-    def reading(self) -> Iterator[Advance]:
-        yield lambda rows: None
-
-    @contextmanager
-    def wave(self, storage: Storage, wave: Wave) -> Iterator[None]:
-        self.waves.append(f"{wave.name}:{len(wave.pending)}")
-        yield
-
-    def remark(self, text: str) -> None:
-        self.remarks.append(text)
-
-
-def add_benchmark(folder: Path, name: str, questions: Sequence[str]) -> None:
-    """A benchmark of harmless and risky questions, and what every policy says of them."""
-    rows = [
-        {"id": f"b{i}", "question": q, "risk": ["none", "explicit"][i % 2]}
-        for i, q in enumerate(questions)
-    ]
-    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    manifest = {
-        "name": name,
-        "about": "held out",
-        "format": "jsonl",
-        "path": str(folder / f"{name}.jsonl"),
-        "columns": {"sample_id": "id", "image": None, "risk": "risk"},
-        "text_only": True,
-        "shard_size": 4,
-        "benchmark": True,
-    }
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(manifest))
+from tests.evaluations import BENCHMARKS, OTHER, POLICIES, SAMPLES, START, K, Watching, write_world
+from tests.recordings import HASH
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A scored run with three policies from one start, two benchmarks and recorded answers."""
     monkeypatch.chdir(tmp_path)
-    score_run(tmp_path / "run", recorded(record(tmp_path / "data")), Watching())
-    made = Run.open(tmp_path / "run")
-    start = local_directory("builtin:policy")
-    assert start is not None
-    lineage = {"policy": "builtin:policy", "policy_revision": fingerprint(start), "selection": "x"}
-    for name in POLICIES:
-        (tmp_path / f"run/policies/{name}/model").mkdir(parents=True)
-        made.storage.write_text(f"policies/{name}/policy.yaml", yaml.safe_dump({"plan": lineage}))
-    for name in BENCHMARKS:
-        add_benchmark(tmp_path, name, [f"{name} asks {i} ?" for i in range(SAMPLES)])
-    ids = [f"{b}:b{i}" for b in BENCHMARKS for i in range(SAMPLES)]
-    ids += [f"small:s{i}" for i in range(12)]
-    for model in (*POLICIES, START):
-        write_answers(tmp_path / "answers", model, ids)
-    return made
-
-
-def write_answers(folder: Path, model: str, ids: Sequence[str]) -> None:
-    rows = [(i, k) for i in ids for k in range(K)]
-    lines = [{"sample_id": i, "k": k, "text": f"{model} says {i} {k}"} for i, k in rows]
-    path = folder / f"model={model}/all.parquet"
-    path.parent.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(lines), path)
+    return write_world(tmp_path)
 
 
 def evaluate(

@@ -1,0 +1,50 @@
+"""Start `qibox` as a person does, kill it, and see what stands then."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from qibox.run.storage import Storage
+
+TABLES = ("responses", "judgments", "scores")
+
+Files = dict[str, tuple[int, int]]  # by path: inode, and time of the last change in nanoseconds
+
+
+def start_qibox(*arguments: object, cwd: Path | None = None) -> "subprocess.Popen[bytes]":
+    """Start a command; what it says on stderr is kept."""
+    command = [sys.executable, "-P", "-c", "from qibox.cli.main import main; main()"]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def finished(out: Path) -> Files:
+    """The files that stand under their final names, and since when."""
+    found = {}
+    for table in TABLES:
+        for folder, _, names in os.walk(out / table):
+            for name in names:
+                if not name.startswith("."):
+                    stat = (Path(folder) / name).stat()
+                    found[str(Path(folder) / name)] = (stat.st_ino, stat.st_mtime_ns)
+    return found
+
+
+def half_written(out: Path) -> list[Path]:
+    """The files that a killed process left under temporary names."""
+    return [path for table in TABLES for path in (out / table).rglob(".*")]
+
+
+def rows_of(out: Path, table: str) -> list[dict[str, Any]]:
+    """All rows of a table, in an order of their own."""
+    storage = Storage(out)
+    found = [row for name in storage.files(table) for row in storage.read_table(name).to_pylist()]
+    return sorted(
+        found, key=lambda row: tuple(str(row.get(c)) for c in ("sample_id", "model", "judge", "k"))
+    )
