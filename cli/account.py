@@ -68,6 +68,19 @@ def print_summary(summary: "Summary", out: str) -> None:
         _print_reasons(stage.name, stage.reasons)
 
 
+def print_mended(summary: "Summary", retry: str | None) -> None:
+    """How many of the failed rows that were asked again are there now, by stage."""
+    asked = [stage for stage in summary.stages if stage.mended or stage.failed_again]
+    for stage in asked:
+        console.out.print(
+            f"{stage.name}: {stage.mended:,} mended, {stage.failed_again:,} failed again",
+            highlight=False,
+        )
+    if retry is not None and not asked:
+        which = f" whose reason holds '{retry}'" if retry else ""
+        console.out.print(f"no failed row{which} to ask again", highlight=False, markup=False)
+
+
 def print_running(storage: "Storage", plan: "Plan") -> None:
     """The waves that workers told of in the last seconds, units they have begun included."""
     import time

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qibox.cli.retrying import retry_option
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
 @click.option("--start", help="Where the start policy is, if it was trained from a directory.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of every policy.")
 @click.option("--replay", metavar="PATH", help="Play recorded answers, by the policies' names.")
+@retry_option
 @click.option(
     "--max-reject-rate",
     type=click.FloatRange(0, 1),
@@ -66,6 +68,7 @@ def command(
     start: str | None,
     engine: Any,
     replay: str | None,
+    retry_failed: str | None,
     max_reject_rate: float,
     quiet: bool,
     beam_options: tuple[str, ...],
@@ -83,6 +86,7 @@ def command(
     Example: qibox eval runs/mini --policy default --limit 100
     """
     from qibox.cli import console
+    from qibox.cli.account import print_mended
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import benchmark_job, questions_of
     from qibox.evaluation.report import keep_rates
@@ -108,13 +112,17 @@ def command(
                 for pool in benchmarks
             ]
 
-        summaries = work_off(opened.storage, open_jobs, watcher, Settings(beam_options))
+        summaries = work_off(
+            opened.storage, open_jobs, watcher, Settings(beam_options), retry_failed
+        )
     starts = starts_of(contenders)
     frames = [keep_rates(opened, pool.name, starts) for pool in benchmarks]
     asked = [each.name for each in contenders]
     print_rates(frames, wanted, asked, [judge.name for judge in questions.judges])
     if not quiet:
         console.err.print(f"answers and rates in {run}/evaluations", soft_wrap=True)
+    for summary in summaries:
+        print_mended(summary, retry_failed)
     for summary in summaries:
         check_rejects(summary, max_reject_rate)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.eval import ENGINES, chosen_judges
+from qibox.cli.retrying import retry_option
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of the policy.")
 @click.option("--replay", metavar="PATH", help="Play recorded answers, by the policy's name.")
+@retry_option
 @click.option(
     "--max-reject-rate",
     type=click.FloatRange(0, 1),
@@ -45,6 +47,7 @@ def command(
     judge: str | None,
     engine: Any,
     replay: str | None,
+    retry_failed: str | None,
     max_reject_rate: float,
     quiet: bool,
     beam_options: tuple[str, ...],
@@ -58,6 +61,7 @@ def command(
     Example: qibox profile runs/mini --policy builtin:policy --limit 200
     """
     from qibox.cli import console
+    from qibox.cli.account import print_mended
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import profile_job, questions_of
     from qibox.evaluation.profile import profile_by_risk
@@ -76,6 +80,7 @@ def command(
             lambda: [profile_job(opened, contender, questions)],
             watcher,
             Settings(beam_options),
+            retry_failed,
         )
     name, rated_by = contender.name, questions.judges[0].name
     console.out.print(table(profile_by_risk(opened, name, rated_by), name, rated_by))
@@ -85,6 +90,7 @@ def command(
             soft_wrap=True,
             highlight=False,
         )
+    print_mended(summary, retry_failed)
     check_rejects(summary, max_reject_rate)
 
 

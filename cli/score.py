@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qibox.cli.retrying import retry_option
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def column_options(command: Any) -> Any:
     type=click.Choice(STAGES),
     help="Take a changed manifest into the run: redo this stage and later ones where they changed.",
 )
+@retry_option
 @click.option(
     "--max-reject-rate",
     type=click.FloatRange(0, 1),
@@ -75,6 +77,7 @@ def column_options(command: Any) -> Any:
 def command(
     out: str,
     rescore: Any,
+    retry_failed: str | None,
     max_reject_rate: float,
     trust_remote_code: bool,
     dry_run: bool,
@@ -85,13 +88,14 @@ def command(
     """Let every model of a panel answer every sample of a pool K times, judge all answers, score.
 
     Fills the run directory OUT. Stopped at any moment, the same command does what is missing and
-    nothing else. Everything after -- goes to Apache Beam, e.g. -- --runner=FlinkRunner.
+    nothing else; with --retry-failed it asks again for what failed as well. Everything after --
+    goes to Apache Beam, e.g. -- --runner=FlinkRunner.
 
     \b
     Example: qibox score --limit 100 --samples-per-model 3 --out runs/small
     """
     from qibox.cli import console
-    from qibox.cli.account import print_plan, print_summary
+    from qibox.cli.account import print_mended, print_plan, print_summary
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.pipelines.run import Settings, score_run
     from qibox.run.directory import RUN_FILE, Run
@@ -113,13 +117,15 @@ def command(
     if changed is not None and not quiet:
         console.err.print(f"Note: {changed}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
-        print_plan(*dry_plan(storage, manifest, rescore), out)
+        print_plan(*dry_plan(storage, manifest, rescore, retry_failed), out)
         return
     for caution in [] if quiet else cautions(manifest):
         console.err.print(f"Note: {caution}", highlight=False, markup=False, soft_wrap=True)
-    summary = score_run(out, manifest, ConsoleWatcher(quiet=quiet), settings, rescore)
+    watcher = ConsoleWatcher(quiet=quiet)
+    summary = score_run(out, manifest, watcher, settings, rescore, retry_failed)
     if not quiet:
         print_summary(summary, out)
+        print_mended(summary, retry_failed)
     check_rejects(summary, max_reject_rate)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from qibox.errors import QiboxError
 from qibox.run.directory import RunManifest
 from qibox.run.storage import Storage
+from qibox.run.units import Unit
 from qibox.scoring.consent import RescoreStage
 from qibox.scoring.lock import locked
 from qibox.scoring.memory import share_arenas
@@ -39,8 +40,11 @@ def score_run(
     watcher: Watcher,
     settings: Settings = Settings(),
     rescore: RescoreStage | None = None,
+    retry: str | None = None,
 ) -> Summary:
     """Make a run, or finish one that was begun; gives back the account of all its rows.
+
+    With ``retry``, failed rows whose reason holds that text are asked again.
 
     Raises:
         UsageError: the run has another manifest, or something the manifest names is not there.
@@ -52,16 +56,21 @@ def score_run(
         run = open_run(storage, manifest, rescore)
         return [Job(run, open_pool(run, watcher))]
 
-    (summary,) = work_off(storage, open_jobs, watcher, settings)
+    (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
     return summary
 
 
 def work_off(
-    storage: Storage, open_jobs: Callable[[], Sequence[Job]], watcher: Watcher, settings: Settings
+    storage: Storage,
+    open_jobs: Callable[[], Sequence[Job]],
+    watcher: Watcher,
+    settings: Settings,
+    retry: str | None = None,
 ) -> list[Summary]:
     """Do what is missing of some runs in one storage; gives back the account of each.
 
-    ``open_jobs`` is called once nobody else can write there.
+    ``open_jobs`` is called once nobody else can write there. With ``retry``, failed rows whose
+    reason holds that text are asked again as well.
 
     Raises:
         QiboxError: another process writes there, or a worker could not go on.
@@ -73,11 +82,7 @@ def work_off(
         if not settings.beam_options:  # workers elsewhere may still be writing
             for job in jobs:
                 sweep(job.run)
-        plan = make_plan(*jobs)
-        _set_aside(storage, plan, watcher)
-        for wave in plan.waves:
-            if wave.pending:
-                _run(storage, wave, watcher, settings)
+        mended = _run_all(storage, jobs, watcher, settings, retry)
         clear_progress(storage)
         plan = make_plan(*jobs)
         if plan.pending:
@@ -85,7 +90,30 @@ def work_off(
                 f"the Beam runner ended with {plan.pending} units of {storage.url} not done: the "
                 "same command goes on with them"
             )
-        return [summarise(job, plan) for job in jobs]
+        return [summarise(job, plan, mended) for job in jobs]
+
+
+def _run_all(
+    storage: Storage,
+    jobs: Sequence[Job],
+    watcher: Watcher,
+    settings: Settings,
+    retry: str | None,
+) -> list[Unit]:
+    """Run each wave that has something to do; gives back the units that were mended."""
+    plan = make_plan(*jobs, retry=retry)
+    _set_aside(storage, plan, watcher)
+    mended: list[Unit] = []
+    mends = retry is not None or any(wave.mends for wave in plan.waves)
+    for number in range(len(plan.waves)):
+        wave = plan.waves[number]
+        if not wave.pending:
+            continue
+        _run(storage, wave, watcher, settings)
+        mended += wave.mends if wave.stage.asks else ()
+        if mends:  # what was mended gives later stages something to do
+            plan = make_plan(*jobs, retry=retry)
+    return mended
 
 
 def _get_beam_ready(settings: Settings) -> None:

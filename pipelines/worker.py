@@ -6,7 +6,7 @@ after the last.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Generic
 
@@ -17,7 +17,9 @@ from qibox.errors import QiboxError
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.progress import Reporter
-from qibox.scoring.stage import Stage, T
+from qibox.scoring.stage import Stage, T, TellRows
+
+Work = Callable[[T, Storage, Sequence[Unit], TellRows], None]
 
 
 class Held(Generic[T]):
@@ -85,19 +87,29 @@ class DoUnits(beam.DoFn, Generic[T]):
         self._held = held  # only now: leaving undoes an entry that succeeded
 
     def process(self, units: tuple[Unit, ...]) -> Iterator[int]:
-        """Do those of the units that are not done: a retried bundle comes twice."""
+        """Do those of the units that are not done: a retried bundle comes twice.
+
+        Mending twice asks again for what failed again, and changes nothing else.
+        """
         assert self._held is not None
         storage = self._held.storage
         with self._held.turn:
-            pending = tuple(unit for unit in units if storage.table_key(unit.path) != unit.key)
-            if pending:
-                self._do(storage, pending)
-        yield len(pending)
+            mend = tuple(unit for unit in units if unit.mend is not None)
+            make = tuple(
+                unit
+                for unit in units
+                if unit.mend is None and storage.table_key(unit.path) != unit.key
+            )
+            if mend:  # first: what is made anew takes over what was said of equal texts
+                self._do(self._stage.mend, storage, mend)
+            if make:
+                self._do(self._stage.do, storage, make)
+        yield len(mend) + len(make)
 
-    def _do(self, storage: Storage, units: tuple[Unit, ...]) -> None:
+    def _do(self, work: Work[T], storage: Storage, units: tuple[Unit, ...]) -> None:
         try:
             with self._reporter.units(len(units)) as report:
-                self._stage.do(self._tool, storage, units, report)
+                work(self._tool, storage, units, report)
         except QiboxError as error:
             self._reporter.stop(error)
             raise

@@ -46,9 +46,11 @@ def is_broken(error: BaseException) -> bool:
 class Batcher:
     """Feeds items to a function in batches of at most ``size``, which shrinks where it must."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, fatal: tuple[type[Exception], ...] = ()) -> None:
+        """``fatal`` errors concern all items and are passed on as they are."""
         assert size >= 1, size
         self.size = size
+        self._fatal = fatal
 
     def map(
         self,
@@ -69,6 +71,8 @@ class Batcher:
             try:
                 done = run(batch)
                 assert len(done) == len(batch)
+            except self._fatal:
+                raise
             except Exception as caught:
                 # Kept past this block without its frames, which hold the batch's memory.
                 error = caught.with_traceback(None)

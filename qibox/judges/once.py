@@ -12,6 +12,7 @@ from qibox.tables import VERDICTS
 
 _ASKED = ["sample_id", "text", "reasoning", "answer"]
 _ID_TEXT = ["sample_id", "text"]
+NO_RESPONSE = "no response"  # how the reason begins of a row whose response has no text
 KNOWN = pa.schema([("sample_id", pa.string()), ("text", pa.string()), *VERDICTS])
 
 Integers = npt.NDArray[np.int64]
@@ -47,11 +48,21 @@ def judge_once(
     own = group[len(before) :]
     rows = pa.array(place[own] if len(place) else own, mask=own < 0)
     found = pa.concat_tables([before.select(VERDICTS.names), verdicts]).take(rows)
-    failed: pa.Array | pa.Scalar = pa.scalar("no response")
+    failed: pa.Array | pa.Scalar = pa.scalar(NO_RESPONSE)
     if "reason" in responses.column_names:
-        failed = pc.binary_join_element_wise("no response", responses["reason"], ": ")
+        failed = without_response(responses["reason"])
     reason = pc.if_else(pa.array(own < 0), failed, found["reason"])
     return found.set_column(VERDICTS.get_field_index("reason"), VERDICTS.field("reason"), reason)
+
+
+def without_response(reasons: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Why responses have no verdict that have no text for these reasons."""
+    return pc.binary_join_element_wise(NO_RESPONSE, reasons, ": ")
+
+
+def waits(reasons: pa.Array) -> pa.Array:
+    """Whether these reasons of null verdicts are that there was no response; null where null."""
+    return pc.or_(pc.equal(reasons, NO_RESPONSE), pc.starts_with(reasons, f"{NO_RESPONSE}: "))
 
 
 def _groups(rows: pa.Table, sample_ids: pa.Array) -> Integers:

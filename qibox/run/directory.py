@@ -187,6 +187,7 @@ class Run:
                     unit.key, judge, panel[unit.shard] if self.manifest.scored else [unit.key]
                 ),
                 judge=judge.name,
+                inputs=(unit.path,),
             )
             for units in responses
             for unit in units
@@ -197,18 +198,19 @@ class Run:
         if not self.manifest.scored:
             return []
         judge = self.manifest.judges[0]
-        by_shard: dict[int, list[str]] = {shard.number: [] for shard in shards}
+        by_shard: dict[int, list[Unit]] = {shard.number: [] for shard in shards}
         for unit in self.judgments_units(judge, shards):
-            by_shard[unit.shard].append(unit.key)
+            by_shard[unit.shard].append(unit)
         return [
             Unit(
                 path=scores_path(shard.number, self.home),
-                key=scores_key(by_shard[shard.number], self.manifest.panel),
+                key=scores_key([u.key for u in by_shard[shard.number]], self.manifest.panel),
                 shard=shard.number,
                 samples=shard.samples,
                 pool=pool_path(shard.number, self.pool_home),
                 judge=judge.name,
                 home=self.home,
+                inputs=tuple(u.path for u in by_shard[shard.number]),
             )
             for shard in shards
         ]

@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from qibox.errors import UsageError
 
 KEY = b"qibox.key"
+EDITION = b"qibox.edition"  # see qibox.run.editions
+MADE_OF = b"qibox.made_of"
 PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1}
 
 
@@ -131,11 +133,19 @@ class Storage:
 
     @contextmanager
     def table_writer(
-        self, name: str, schema: pa.Schema, key: str | None = None
+        self,
+        name: str,
+        schema: pa.Schema,
+        key: str | None = None,
+        *,
+        edition: str | None = None,
+        made_of: str | None = None,
     ) -> Iterator[pq.ParquetWriter]:
-        """Write a Parquet file batch by batch."""
-        if key is not None:
-            schema = schema.with_metadata({**(schema.metadata or {}), KEY: key.encode()})
+        """Write a Parquet file batch by batch; its key and editions go into its metadata."""
+        notes = {KEY: key, EDITION: edition, MADE_OF: made_of}
+        told = {name: text.encode() for name, text in notes.items() if text is not None}
+        if told:
+            schema = schema.with_metadata({**(schema.metadata or {}), **told})
         with (
             self.writing(name) as file,
             pq.ParquetWriter(file, schema, **PARQUET_OPTIONS) as writer,

@@ -31,6 +31,15 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Mend:
+    """What to do about a file that stands: some rows are made anew, all others stay."""
+
+    rows: int  # to be made anew; 0: only the reasons of rows that failed before this stage
+    failed: int  # rows of the file with a reason
+    reason: str | None  # failed rows to ask again have this in their reason; null: none of them
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """The work that one file completes: one stage's rows of one shard, for one model or judge."""
 
@@ -42,6 +51,13 @@ class Unit:
     model: str = ""
     judge: str = ""
     home: str = ""  # where the tables lie that it is of, see qibox.run.layout
+    inputs: tuple[str, ...] = ()  # files of other units that it is made of
+    mend: Mend | None = None  # what of the file that stands is to be made anew; null: all of it
+
+    @property
+    def retry(self) -> str | None:
+        """Which failed rows to ask again, see :class:`Mend`."""
+        return self.mend.reason if self.mend is not None else None
 
 
 def digest(content: object) -> str:
@@ -58,14 +74,19 @@ def first_of(shard: Shard, samples: int) -> Shard:
 
 
 def shard_key(samples: pa.Table) -> str:
-    """Key of a pool shard: the hash of its rows, in order.
+    """Key of a pool shard: the hash of its rows, in order."""
+    return table_hash(samples, f"pool/{FORMAT['pool']}")
+
+
+def table_hash(table: pa.Table, what: str = "") -> str:
+    """Hash of a table's rows, in order, and of what they are said to be.
 
     Only values count, not how they lie in memory: chunks, slices and what is under a null do not.
     """
-    hasher = hashlib.sha256(f"pool/{FORMAT['pool']}".encode())
-    for name in samples.column_names:
-        hasher.update(f"/{name}:{samples[name].type}/".encode())
-        _hash_column(hasher, samples[name])
+    hasher = hashlib.sha256(what.encode())
+    for name in table.column_names:
+        hasher.update(f"/{name}:{table[name].type}/".encode())
+        _hash_column(hasher, table[name])
     return hasher.hexdigest()
 
 

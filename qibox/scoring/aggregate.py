@@ -14,6 +14,7 @@ from qibox.run.layout import judgments_path
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
 from qibox.scores import score_samples
+from qibox.scoring.mending import inputs_edition
 from qibox.scoring.slices import Source, one_chunk, slices
 from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import SCORES
@@ -67,6 +68,14 @@ class ScoreSamples(Stage[NoTool]):
         for unit in units:
             self._score(storage, unit, tell)
 
+    def rows_to_mend(self, storage: Storage, unit: Unit, reason: str | None) -> int:
+        """All: scores are counted again, from judgments that were mended."""
+        return unit.samples
+
+    def mend(self, tool: NoTool, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
+        """Score the shard again; what did not change comes out the same."""
+        self.do(tool, storage, units, tell)
+
     def _score(self, storage: Storage, unit: Unit, tell: TellRows) -> None:
         columns = ["sample_id", "model", "score", "safe"]
         sources = [
@@ -80,7 +89,9 @@ class ScoreSamples(Stage[NoTool]):
         ]
         with (
             slices(storage, sources, unit.samples) as parts,
-            storage.table_writer(unit.path, SCORES, unit.key) as writer,
+            storage.table_writer(
+                unit.path, SCORES, unit.key, made_of=inputs_edition(storage, unit)
+            ) as writer,
         ):
             for samples, *judgments in parts:
                 scores = score_samples(

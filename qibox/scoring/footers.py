@@ -1,4 +1,4 @@
-"""What a table's file tells without being read: its unit's key, its rows, how many failed."""
+"""What a table's file tells without being read: key, editions, rows and how many failed."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qibox.run.storage import KEY, Storage
+from qibox.run.storage import EDITION, KEY, MADE_OF, Storage
 
 READERS = 16  # footers read at once; on an object store each waits for the network
 
@@ -19,6 +19,8 @@ class Footer:
     key: str | None
     rows: int
     failed: int  # rows with a reason
+    edition: str | None = None  # of its content, see qibox.run.editions; None: as first written
+    made_of: str | None = None  # the editions of the files that it was made of
 
 
 def read_footers(storage: Storage, names: Iterable[str]) -> dict[str, Footer]:
@@ -34,11 +36,14 @@ def read_footer(storage: Storage, name: str) -> Footer | None:
     try:
         with storage.reading(name) as file:
             parquet = pq.ParquetFile(file)
-            key = (parquet.schema_arrow.metadata or {}).get(KEY)
+            notes = parquet.schema_arrow.metadata or {}
+            key, edition, made_of = (notes.get(name) for name in (KEY, EDITION, MADE_OF))
             return Footer(
                 key=key.decode() if key else None,
                 rows=parquet.metadata.num_rows,
                 failed=_failed(parquet),
+                edition=edition.decode() if edition else None,
+                made_of=made_of.decode() if made_of else None,
             )
     except FileNotFoundError:
         return None

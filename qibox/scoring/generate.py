@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
 
 from qibox.engines.base import Engine
@@ -17,8 +18,9 @@ from qibox.responses import split_reasoning
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
+from qibox.scoring.mending import Patch, holds
 from qibox.scoring.resolve import located_model
-from qibox.scoring.slices import Source, one_chunk, repeat, slices
+from qibox.scoring.slices import SLICE_SAMPLES, Source, one_chunk, repeat, slices
 from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import COMPLETIONS, IMAGE, RESPONSES
 
@@ -89,19 +91,60 @@ class AskModel(Stage[Engine]):
         for unit in units:
             self._answer(tool, storage, unit, tell)
 
+    def rows_to_mend(self, storage: Storage, unit: Unit, reason: str | None) -> int:
+        """The failed responses whose reason holds ``reason``."""
+        reasons = one_chunk(storage.read_table(unit.path, ["reason"])["reason"])
+        return int(holds(reasons, reason).sum())
+
+    def mend(self, tool: Engine, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
+        """Ask again for failed responses.
+
+        An engine draws the K responses of a prompt together, so a sample with one that failed
+        costs K; those that were there stay, and noise keyed by (seed, model, sample_id, k) gives
+        the failed one what it would have been.
+        """
+        for unit in units:
+            self._answer_again(tool, storage, unit, tell)
+
+    def _answer_again(self, engine: Engine, storage: Storage, unit: Unit, tell: TellRows) -> None:
+        k = self.per_sample
+        patch, start = Patch(RESPONSES), 0
+        sources = [
+            Source(unit.pool, self._columns),
+            Source(unit.path, RESPONSES.names, k),
+        ]
+        with slices(storage, sources, unit.samples) as parts:
+            for samples, old in parts:
+                again = np.flatnonzero(holds(one_chunk(old["reason"]), unit.retry))
+                if len(again):
+                    of, place = np.unique(again // k, return_inverse=True)  # samples, and which
+                    prompts = self.prompts_of(samples.take(pa.array(of)))
+                    drawn = self._ask(engine, prompts).take(pa.array(place * k + again % k))
+                    patch.put(start + again, drawn, old.take(pa.array(again)))
+                    tell(one_chunk(drawn["reason"]))
+                start += len(old)
+        patch.write(storage, unit, k * SLICE_SAMPLES)
+
     def _answer(self, engine: Engine, storage: Storage, unit: Unit, tell: TellRows) -> None:
-        columns = ["sample_id", "question", *(["image"] if self.reads_images else [])]
         with (
-            slices(storage, [Source(unit.pool, columns)], unit.samples) as parts,
+            slices(storage, [Source(unit.pool, self._columns)], unit.samples) as parts,
             storage.table_writer(unit.path, RESPONSES, unit.key) as writer,
         ):
             for (samples,) in parts:
-                prompts = self.prompts_of(samples)
-                completions = engine.generate(prompts, self.sampling)
-                check_completions(completions, prompts, self)
-                responses = make_responses(completions, self.model)
+                responses = self._ask(engine, self.prompts_of(samples))
                 writer.write_table(responses)
                 tell(one_chunk(responses["reason"]))
+
+    @property
+    def _columns(self) -> list[str]:
+        """Those of the pool that a prompt is made of."""
+        return ["sample_id", "question", *(["image"] if self.reads_images else [])]
+
+    def _ask(self, engine: Engine, prompts: pa.Table) -> pa.Table:
+        """K responses to each prompt, in order."""
+        completions = engine.generate(prompts, self.sampling)
+        check_completions(completions, prompts, self)
+        return make_responses(completions, self.model)
 
     def prompts_of(self, samples: pa.Table) -> pa.Table:
         """The prompts of samples, in order: the template around each question."""

@@ -11,20 +11,33 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Self
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qibox.judges.base import Judge
-from qibox.judges.once import KNOWN, judge_once
+from qibox.judges.enduring import EnduringJudge
+from qibox.judges.once import judge_once
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import Accelerator
 from qibox.run.directory import Run
 from qibox.run.layout import judgments_path, responses_path
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
+from qibox.scoring.judgments import (
+    good_verdicts,
+    judgment_rows,
+    known_verdicts,
+    on_samples,
+    places_to_mend,
+    rows_to_ask,
+    with_all_columns,
+)
+from qibox.scoring.mending import Patch, Places, inputs_edition
 from qibox.scoring.resolve import located_judge
-from qibox.scoring.slices import Source, one_chunk, slices
+from qibox.scoring.slices import SLICE_SAMPLES, Source, one_chunk, slices
 from qibox.scoring.stage import Stage, TellRows
-from qibox.tables import IMAGE, JUDGMENTS, POOL, VERDICTS
+from qibox.tables import JUDGMENTS, POOL, VERDICTS
 
 LOOKING_JUDGES = {"generative", "pairwise"}  # the others know or derive their verdicts
 UNMODELLED_JUDGES = {"oracle", "replay", "hash"}  # hold no model: threads may share one
@@ -87,7 +100,8 @@ class JudgeResponses(Stage[Judge]):
         """Start the judge."""
         from qibox.judges.load import load_judge
 
-        return load_judge(self.judge, allow_remote_code=allow_remote_code)
+        judge = load_judge(self.judge, allow_remote_code=allow_remote_code)
+        return EnduringJudge(judge, self.judge.name, together=self.judge.compares)
 
     def do(self, tool: Judge, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
         """Write the shard's judgments.
@@ -95,11 +109,31 @@ class JudgeResponses(Stage[Judge]):
         Verdicts of a panel that are already there, from units done before, are taken over for
         equal texts; a judge that compares is given all the shard's responses again.
         """
-        if self.judge.compares and not self.panel:
-            for unit in units:
-                self._rate(tool, storage, [unit], tell)
-        else:
-            self._rate(tool, storage, units, tell)
+        for together in self._together(units):
+            self._rate(tool, storage, together, tell)
+
+    def rows_to_mend(self, storage: Storage, unit: Unit, reason: str | None) -> int:
+        """Judgments that waited for a response that is there now, and failed ones to ask again."""
+        (responses,) = unit.inputs
+        if not storage.exists(responses):  # it will be made anew, and the judgments follow it
+            return 0
+        files = (unit.path, responses)
+        judged, said = (one_chunk(storage.read_table(f, ["reason"])["reason"]) for f in files)
+        return int(rows_to_ask(judged, said, reason).sum())
+
+    def mend(self, tool: Judge, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
+        """Ask for judgments that failed, and for those whose response was mended.
+
+        A verdict on an equal text is taken over. A judge that compares is given all responses to
+        the samples concerned, and its word on the rows to mend is kept.
+        """
+        for together in self._together(units):
+            self._rate_again(tool, storage, together, tell)
+
+    def _together(self, units: Sequence[Unit]) -> list[Sequence[Unit]]:
+        """Units whose responses are looked at in one go."""
+        alone = self.judge.compares and not self.panel
+        return [[unit] for unit in units] if alone else [units]
 
     def _rate(self, judge: Judge, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
         n, pending = len(units), {unit.model for unit in units}
@@ -107,21 +141,80 @@ class JudgeResponses(Stage[Judge]):
         sources = self._sources(units, done)
         with slices(storage, sources, units[0].samples) as parts, ExitStack() as stack:
             writers = [
-                stack.enter_context(storage.table_writer(unit.path, JUDGMENTS, unit.key))
+                stack.enter_context(
+                    storage.table_writer(
+                        unit.path, JUDGMENTS, unit.key, made_of=inputs_edition(storage, unit)
+                    )
+                )
                 for unit in units
             ]
             for pool, *tables in parts:
                 own, others, old = tables[:n], tables[n : n + len(done)], tables[n + len(done) :]
-                known = [_known(r, v) for r, v in zip(others, old, strict=True)] if old else []
+                beside = zip(others, old, strict=True) if old else ()
+                known = [known_verdicts(r, v) for r, v in beside]
                 asked = pa.concat_tables(own if known else [*own, *others])
-                verdicts = judge_once(judge, _with_all_columns(pool), asked, known)
+                verdicts = judge_once(judge, with_all_columns(pool), asked, known)
                 start = 0
                 for writer, responses in zip(writers, own, strict=True):
                     part = verdicts.slice(start, len(responses))
-                    rows = _judgments(responses, part, self.judge.name)
+                    rows = judgment_rows(responses, part, self.judge.name)
                     writer.write_table(rows)
                     tell(one_chunk(rows["reason"]))
                     start += len(responses)
+
+    def _rate_again(
+        self, judge: Judge, storage: Storage, units: Sequence[Unit], tell: TellRows
+    ) -> None:
+        home, shard, k = units[0].home, units[0].shard, self.samples
+        models = self.panel or tuple(unit.model for unit in units)
+        paths = {model: judgments_path(self.judge.name, model, shard, home) for model in models}
+        judged = [model for model in models if storage.exists(paths[model])]
+        sources = self._responses(units[0], models)
+        sources += [Source(paths[model], JUDGMENTS.names, k) for model in judged]
+        patches = {unit.model: Patch(JUDGMENTS) for unit in units}
+        start = 0
+        with slices(storage, sources, units[0].samples) as parts:
+            for pool, *tables in parts:
+                said = dict(zip(models, tables, strict=False))
+                old = dict(zip(judged, tables[len(models) :], strict=True))
+                places = {
+                    u.model: places_to_mend(old[u.model], said[u.model], u.retry) for u in units
+                }
+                for model, rows in self._anew(judge, pool, said, old, places).items():
+                    here = pa.array(places[model])
+                    patches[model].put(start + places[model], rows, old[model].take(here))
+                    asked = pc.is_null(said[model]["reason"].take(here))
+                    tell(one_chunk(rows["reason"].filter(asked)))
+                start += k * len(pool)
+        for unit in units:
+            patches[unit.model].write(storage, unit, k * SLICE_SAMPLES)
+
+    def _anew(
+        self,
+        judge: Judge,
+        pool: pa.Table,
+        said: Mapping[str, pa.Table],
+        old: Mapping[str, pa.Table],
+        places: Mapping[str, Places],
+    ) -> dict[str, pa.Table]:
+        """Judgments of a slice made anew: each model's at its places; no judge is asked in vain."""
+        wanted = {model: said[model].take(pa.array(here)) for model, here in places.items()}
+        asked = pa.concat_tables(wanted.values())
+        if not len(asked):
+            return {}
+        samples = on_samples(with_all_columns(pool), asked["sample_id"])
+        if self.judge.compares:
+            answered = asked.filter(pc.is_valid(asked["text"]))["sample_id"]
+            beside, known = [on_samples(rows, answered) for rows in said.values()], []
+        else:
+            good = good_verdicts([said[model] for model in old], list(old.values()))
+            beside, known = [], [on_samples(good, samples["sample_id"])]
+        verdicts = judge_once(judge, samples, pa.concat_tables([asked, *beside]), known)
+        ends = np.cumsum([len(rows) for rows in wanted.values()])
+        return {
+            model: judgment_rows(rows, verdicts.slice(end - len(rows), len(rows)), self.judge.name)
+            for (model, rows), end in zip(wanted.items(), ends.tolist(), strict=True)
+        }
 
     def _sources(self, units: Sequence[Unit], done: Sequence[str]) -> list[Source]:
         """The pool, the units' responses, the done models', then the done ones' judgments.
@@ -130,38 +223,15 @@ class JudgeResponses(Stage[Judge]):
         read.
         """
         shard, home, k = units[0].shard, units[0].home, self.samples
-        pool = [name for name in POOL.names if name != "image" or self.reads_images]
-        models = [*(unit.model for unit in units), *done]
-        sources = [Source(units[0].pool, pool)]
-        sources += [Source(responses_path(m, shard, home), _RESPONSE, k) for m in models]
+        sources = self._responses(units[0], [*(unit.model for unit in units), *done])
         if self.judge.compares:
             return sources
         columns = ["sample_id", *VERDICTS.names]
         files = [judgments_path(self.judge.name, model, shard, home) for model in done]
         return sources + [Source(file, columns, k) for file in files]
 
-
-def _with_all_columns(pool: pa.Table) -> pa.Table:
-    """A slice of the pool; where pictures were not read, the image is null."""
-    if "image" in pool.column_names:
-        return pool
-    at = POOL.get_field_index("image")
-    return pool.add_column(at, POOL.field("image"), pa.nulls(len(pool), IMAGE))
-
-
-def _known(responses: pa.Table, judgments: pa.Table) -> pa.Table:
-    """What was said to each text before: judgments lie row by row beside their responses."""
-    columns = [responses["sample_id"], responses["text"]]
-    columns += [judgments[name] for name in VERDICTS.names]
-    return pa.table(columns, schema=KNOWN)
-
-
-def _judgments(responses: pa.Table, verdicts: pa.Table, judge: str) -> pa.Table:
-    columns = {
-        "sample_id": responses["sample_id"],
-        "judge": pa.repeat(judge, len(responses)),
-        "model": responses["model"],
-        "k": responses["k"],
-        **{name: verdicts[name] for name in VERDICTS.names},
-    }
-    return pa.table([columns[name] for name in JUDGMENTS.names], schema=JUDGMENTS)
+    def _responses(self, unit: Unit, models: Sequence[str]) -> list[Source]:
+        """The pool and the models' responses, of a unit's shard."""
+        pool = [name for name in POOL.names if name != "image" or self.reads_images]
+        paths = [responses_path(model, unit.shard, unit.home) for model in models]
+        return [Source(unit.pool, pool), *(Source(path, _RESPONSE, self.samples) for path in paths)]

@@ -8,7 +8,7 @@ from qibox.run.layout import is_of_run
 from qibox.run.storage import Storage, Unwritten
 from qibox.scoring.consent import RescoreStage, check_consent, compare
 from qibox.scoring.plan import Job, Plan, make_plan
-from qibox.scoring.stages import STAGE_FOLDERS
+from qibox.scoring.stages import ASKING_FOLDERS, STAGE_FOLDERS
 from qibox.scoring.summary import Summary, pool_count
 from qibox.scoring.watcher import Watcher
 
@@ -78,7 +78,10 @@ def sweep(run: Run) -> None:
 
 
 def dry_plan(
-    storage: Storage, manifest: RunManifest, rescore: RescoreStage | None = None
+    storage: Storage,
+    manifest: RunManifest,
+    rescore: RescoreStage | None = None,
+    retry: str | None = None,
 ) -> tuple[Plan, PoolIndex]:
     """What scoring would do, and what the pool holds; nothing is written.
 
@@ -94,7 +97,7 @@ def dry_plan(
         index = None if rescore == "pool" else old.pool_index()
     if index is None:
         index = ingest(Run(Unwritten(storage.url), manifest))
-    return make_plan(Job(run, index)), index
+    return make_plan(Job(run, index), retry=retry), index
 
 
 def check_rejects(summary: Summary, allowed: float) -> None:
@@ -107,8 +110,9 @@ def check_rejects(summary: Summary, allowed: float) -> None:
     if worst.reject_rate <= allowed:
         return
     reason, count = next(iter(worst.reasons.items()))
+    again = ", or ask them again with --retry-failed" if worst.name in ASKING_FOLDERS else ""
     raise TooManyRejectsError(
         f"{worst.failed} of {worst.good + worst.failed} rows of the stage {worst.name} failed "
         f"({worst.reject_rate:.1%}, allowed {allowed:.1%}), {count} of them because: {reason}. All "
-        "else is done; allow more with --max-reject-rate"
+        f"else is done; allow more with --max-reject-rate{again}"
     )

@@ -1,12 +1,15 @@
 """What is left to do: all units of some runs, which of them are done, and the waves of the rest.
 
+A unit is done if its file stands under its key, and was made of the files that it depends on as
+they stand now (:mod:`qibox.scoring.mending`).
+
 A **wave** is all pending units that need the same engine: one for each model, one for each judge,
 then one for the scores. Runs that lie in one storage are planned together, so that a model that
 answers several of them is started once. Reads file footers only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, groupby
 from typing import Any
@@ -15,6 +18,7 @@ from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
 from qibox.scoring.footers import Footer, read_footers
+from qibox.scoring.mending import find_mends, is_stale
 from qibox.scoring.stage import Stage
 from qibox.scoring.stages import STAGE_FOLDERS, stages_of
 
@@ -46,7 +50,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Wave:
-    """All units of one stage; ``pending`` are those whose file is not there."""
+    """All units of one stage; ``pending`` are those whose file is not there or is to be mended."""
 
     stage: Stage[Any]
     units: tuple[Unit, ...]
@@ -64,8 +68,14 @@ class Wave:
 
     @cached_property
     def pending_rows(self) -> int:
-        """Rows of the units still to do."""
-        return self.stage.per_sample * sum(unit.samples for unit in self.pending)
+        """Rows still to make."""
+        each = self.stage.per_sample
+        return sum(u.mend.rows if u.mend else each * u.samples for u in self.pending)
+
+    @property
+    def mends(self) -> tuple[Unit, ...]:
+        """The pending units whose file stands."""
+        return tuple(unit for unit in self.pending if unit.mend is not None)
 
     def shards(self) -> list[tuple[Unit, ...]]:
         """The pending units, those of one shard together, in the order of the shards."""
@@ -78,7 +88,7 @@ class Plan:
     """Waves in the order of work, and the files that no unit of the runs accounts for."""
 
     waves: tuple[Wave, ...]
-    footers: Mapping[str, Footer]  # of the files that are done, by path
+    footers: Mapping[str, Footer]  # of the files that are up to date, by path
     outdated: tuple[str, ...]  # files of another manifest, to be set aside
 
     @property
@@ -87,23 +97,29 @@ class Plan:
         return sum(len(wave.pending) for wave in self.waves)
 
 
-def make_plan(*jobs: Job) -> Plan:
-    """List the waves of runs in one storage; a unit is done if its file stands under its key."""
+def make_plan(*jobs: Job, retry: str | None = None) -> Plan:
+    """List the waves of runs in one storage.
+
+    With ``retry``, failed rows whose reason holds that text are to be asked again, those of a
+    stage as they stand now: what mending them changes in later stages is known only then.
+    """
+    storage = jobs[0].run.storage
     present = [name for job in jobs for name in _tables(job.run)]
-    footers = read_footers(jobs[0].run.storage, present)
+    footers = read_footers(storage, present)
     waves: list[tuple[Stage[Any], list[Unit]]] = []
-    done: set[str] = set()
+    standing: dict[str, Unit] = {}
     for job in jobs:
         for stage in stages_of(job.run):
             units = stage.units(job.run, job.shards)
-            done.update(unit.path for unit in units if _is_done(unit, footers))
+            standing.update({unit.path: unit for unit in units if _stands(unit, footers)})
             _join(waves, stage.located(job.places), [unit for unit in units if job.wants(unit)])
     folders = [stage.folder for stage, _ in waves]
     order = sorted(range(len(waves)), key=lambda i: STAGE_FOLDERS.index(folders[i]))
+    kept = {path: footers[path] for path in standing}
     return Plan(
-        waves=tuple(_wave(*waves[i], done) for i in order),
-        footers={path: footers[path] for path in done},
-        outdated=tuple(name for name in present if name not in done),
+        waves=tuple(_wave(*waves[i], storage, kept, retry) for i in order),
+        footers={path: kept[path] for path, unit in standing.items() if not is_stale(unit, kept)},
+        outdated=tuple(name for name in present if name not in standing),
     )
 
 
@@ -120,8 +136,23 @@ def _join(
     waves.append((stage, list(units)))
 
 
-def _wave(stage: Stage[Any], units: Sequence[Unit], done: set[str]) -> Wave:
-    return Wave(stage, tuple(units), tuple(unit for unit in units if unit.path not in done))
+def _wave(
+    stage: Stage[Any],
+    units: Sequence[Unit],
+    storage: Storage,
+    standing: Mapping[str, Footer],
+    retry: str | None,
+) -> Wave:
+    asked = retry if stage.asks else None
+    mends = find_mends(
+        units, standing, asked, lambda unit, reason: stage.rows_to_mend(storage, unit, reason)
+    )
+    pending = (
+        replace(unit, mend=mends.get(unit.path))
+        for unit in units
+        if unit.path in mends or unit.path not in standing
+    )
+    return Wave(stage, tuple(units), tuple(pending))
 
 
 def _tables(run: Run) -> list[str]:
@@ -129,7 +160,7 @@ def _tables(run: Run) -> list[str]:
     return [n for folder in STAGE_FOLDERS for n in run.storage.files(f"{run.home}{folder}")]
 
 
-def _is_done(unit: Unit, footers: Mapping[str, Footer]) -> bool:
+def _stands(unit: Unit, footers: Mapping[str, Footer]) -> bool:
     footer = footers.get(unit.path)
     return footer is not None and footer.key == unit.key
 

@@ -78,3 +78,17 @@ class Stage(ABC, Generic[T]):
     @abstractmethod
     def do(self, tool: T, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
         """Write the files of these units, all of one shard and none of them there yet."""
+
+    @abstractmethod
+    def rows_to_mend(self, storage: Storage, unit: Unit, reason: str | None) -> int:
+        """How many rows of a unit's file, which stands, are to be made anew.
+
+        ``reason`` says which failed rows to ask again, see :class:`qibox.run.units.Mend`.
+        """
+
+    @abstractmethod
+    def mend(self, tool: T, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
+        """Make those rows anew and keep all others; the units are of one shard, their files stand.
+
+        A file in which nothing changes stays the same file.
+        """

@@ -10,6 +10,7 @@ from qibox.scoring.stage import Stage
 
 STAGES: tuple[type[Stage[Any]], ...] = (AskModel, JudgeResponses, ScoreSamples)
 STAGE_FOLDERS = tuple(kind.folder for kind in STAGES)
+ASKING_FOLDERS = tuple(kind.folder for kind in STAGES if kind.asks)
 
 
 def stages_of(run: Run) -> list[Stage[Any]]:

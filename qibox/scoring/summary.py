@@ -5,13 +5,14 @@ while the run is going, on any runner: a unit that is not finished counts as sti
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
 from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
+from qibox.run.units import Unit
 from qibox.scoring.footers import Footer
 from qibox.scoring.plan import Job, Plan, Wave
 from qibox.scoring.stages import stages_of
@@ -27,6 +28,8 @@ class StageCount:
     failed: int
     pending: int
     reasons: Mapping[str, int]  # of the failed rows
+    mended: int = 0  # of the good rows, those that had failed when the command began
+    failed_again: int = 0  # of the failed ones, those that it asked again
 
     @property
     def reject_rate(self) -> float:
@@ -72,14 +75,17 @@ class Summary:
         return max(self.stages, key=lambda stage: stage.reject_rate)
 
 
-def summarise(job: Job, plan: Plan) -> Summary:
-    """Count a run's rows; in = scored + not scored holds by construction and is asserted."""
+def summarise(job: Job, plan: Plan, mended: Sequence[Unit] = ()) -> Summary:
+    """Count a run's rows; in = scored + not scored holds by construction and is asserted.
+
+    ``mended`` are the units of which rows were asked again, as they were planned.
+    """
     run, index = job.run, job.index
     makes_scores = run.manifest.scored
     stages = [pool_count(run, index)]
     for folder in dict.fromkeys(stage.folder for stage in stages_of(run)):
         waves = [wave for wave in plan.waves if wave.stage.folder == folder]
-        stages.append(_stage_count(run, folder, waves, plan.footers))
+        stages.append(_stage_count(run, folder, waves, plan.footers, mended))
     summary = Summary(tuple(stages), index.read, index.duplicates, makes_scores)
     assert index.read == summary.scored + sum(summary.not_scored.values())
     return summary
@@ -93,7 +99,11 @@ def pool_count(run: Run, index: PoolIndex) -> StageCount:
 
 
 def _stage_count(
-    run: Run, folder: str, waves: list[Wave], footers: Mapping[str, Footer]
+    run: Run,
+    folder: str,
+    waves: list[Wave],
+    footers: Mapping[str, Footer],
+    mended: Sequence[Unit],
 ) -> StageCount:
     """Count the rows of one run's units in these waves, which may be of several runs."""
     units = {
@@ -104,6 +114,8 @@ def _stage_count(
     }
     done = {path: footers[path] for path in units if path in footers}
     failed = {path: footer.failed for path, footer in done.items() if footer.failed}
+    again = {unit.path: unit.mend for unit in mended if unit.mend and unit.path in done}
+    better = sum(mend.failed - done[path].failed for path, mend in again.items())
     return StageCount(
         name=folder,
         total=sum(units.values()),
@@ -111,6 +123,8 @@ def _stage_count(
         failed=sum(failed.values()),
         pending=sum(rows for path, rows in units.items() if path not in done),
         reasons=_count_reasons(run.storage, list(failed)),
+        mended=better,
+        failed_again=sum(mend.rows for mend in again.values()) - better,
     )
 
 
