@@ -1,4 +1,4 @@
-"""A panel and a judge behind a real HTTP server on loopback, of which some requests fail for a time.
+"""A panel and a judge behind a real HTTP server on loopback; some requests fail for a time.
 
 ``write_endpoint(folder, url)`` writes FOLDER/asked.yaml, a panel whose models ``ada`` and ``bay``
 the server plays, and FOLDER/grm.yaml, a generative judge that it plays as well.

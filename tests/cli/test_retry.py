@@ -257,7 +257,9 @@ def test_status_says_what_an_interrupted_retry_left_to_do(
     endpoint.ailing = {"ada on what is 3 ?": 401}  # the judge's endpoint refuses the key
     stopped = score(data, out, "--retry-failed", panel="asked")
     assert isinstance(stopped.exception, QiboxError)
-    cells = [[c.strip() for c in line.split("│")] for line in qibox("status", out).stdout.split("\n")]
+    cells = [
+        [c.strip() for c in line.split("│")] for line in qibox("status", out).stdout.split("\n")
+    ]
     assert ["", "judgments", "40", "20", "0", "20", ""] in cells
     endpoint.ailing = {}
     assert score(data, out, panel="asked").exit_code == 0
