@@ -12,11 +12,11 @@ from qibox.cli import console
 
 LINES = 10  # of plain progress over work whose steps are counted here
 
-Advance = Callable[[int, str], None]  # steps done since the last call, a remark on them
+Count = Callable[[int, str], None]  # steps done since the last call, a remark on them
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Advance]:
+def counting(what: str, total: int) -> Iterator[Count]:
     """Show how far ``total`` steps have come, and how long the rest will take."""
     if console.err.is_terminal:
         with progress_bar("steps") as bar:
@@ -62,7 +62,7 @@ def progress_bar(unit: str, *, transient: bool = False) -> Any:
     )
 
 
-def _plain(what: str, total: int) -> Advance:
+def _plain(what: str, total: int) -> Count:
     started = time.monotonic()
     done = 0
 

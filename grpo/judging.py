@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from qibox.judges.base import Judge
-from qibox.judges.each import judge_each
+from qibox.judges.once import judge_once
 from qibox.responses import split_reasoning
 from qibox.tables import POOL
 from qibox.verdict import Verdict
@@ -65,7 +65,7 @@ class SelectionJudge:
             {"sample_id": sample_ids, "text": text, "reasoning": reasoning, "answer": answer}
         )
         rows = sorted({self._row[sample_id] for sample_id in sample_ids})
-        found = judge_each(self._judge, self._samples.take(rows), responses)
+        found = judge_once(self._judge, self._samples.take(rows), responses)
         return [as_rating(row) for row in found.to_pylist()]
 
 

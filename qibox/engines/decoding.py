@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Plan:
+class DecodingPlan:
     """What each row of a batch needs besides the model's inputs; rows are prompt by prompt."""
 
     copies: int  # K
@@ -43,7 +43,7 @@ def write(
     logits_processor: Any,
     stopping_criteria: Any,
     generation_config: Any,
-    plan: Plan,
+    plan: DecodingPlan,
     **model_kwargs: Any,
 ) -> Written:
     """Decode a batch; the signature is what ``custom_generate`` is called with."""

@@ -228,7 +228,7 @@ class TransformersEngine:
         import torch
         from transformers import GenerationConfig
 
-        from qibox.engines.decoding import Plan, write
+        from qibox.engines.decoding import DecodingPlan, write
 
         device = self._model.device
         copies = sampling.samples
@@ -236,7 +236,7 @@ class TransformersEngine:
             min(sampling.max_tokens, self._limit - n) for n in lengths for _ in range(copies)
         ]
         keys = row_keys(sampling.seed, self._id, [item.key for item in batch], copies)
-        plan = Plan(
+        plan = DecodingPlan(
             copies=copies,
             keys=torch.tensor(keys, device=device),
             budgets=torch.tensor(budgets, device=device),

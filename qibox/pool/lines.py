@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import fsspec
 
 from qibox.errors import UsageError
-from qibox.pool.records import Record
+from qibox.pool.one_by_one import Record
 
 MAX_LINE = 16 << 20  # bytes; our choice: a line holds text and a path, not a picture
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from qibox.errors import UsageError
 from qibox.pool.lines import as_record, read_json, read_json_list
-from qibox.pool.records import Record
+from qibox.pool.one_by_one import Record
 
 # what an item's text asks for, and so its risk: our reading of the layout
 VLGUARD_RISKS = {

@@ -15,10 +15,10 @@ from qibox.manifests.load import load_manifest
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.check import Checker, checked_samples
 from qibox.pool.lines import read_csv, read_json_list, read_jsonl
+from qibox.pool.one_by_one import rows_of_records
 from qibox.pool.parquet import read_parquet
 from qibox.pool.pictures import Pictures, open_pictures
 from qibox.pool.published import read_mssbench, read_vlguard
-from qibox.pool.records import rows_of_records
 from qibox.pool.rows import CheckedRows, Rows
 from qibox.pool.taxonomy import mapping_of
 from qibox.tables import POOL
