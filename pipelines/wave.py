@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Sequence
 from contextlib import redirect_stderr
+from functools import cache
 from typing import Any
 
 import apache_beam as beam
@@ -76,7 +77,7 @@ def _runner(concurrent: bool, options: list[str]) -> dict[str, Any]:
     if concurrent and workers > 1 and not any("direct_" in option for option in options):
         # The runner works through a stage on so many threads in its in-memory mode too; what it
         # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
-        parsed = parse_options([*options, f"--direct_num_workers={workers}"])
+        parsed = PipelineOptions([*options, f"--direct_num_workers={workers}"])
     return {"options": parsed, "runner": FnApiRunner()}
 
 
@@ -86,6 +87,12 @@ def parse_options(options: Sequence[str]) -> PipelineOptions:
     Raises:
         UsageError: one that Beam does not know, or whose value does not hold.
     """
+    _check_options(tuple(options))
+    return PipelineOptions(list(options))  # anew for each pipeline, as runners write into it
+
+
+@cache  # the same for each wave of a run, and a tenth of what a wave costs
+def _check_options(options: tuple[str, ...]) -> None:
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):
@@ -101,7 +108,6 @@ def parse_options(options: Sequence[str]) -> PipelineOptions:
             f"Beam knows no option {', '.join(unknown)}: what comes after -- is for Beam, e.g. "
             "`-- --runner=PortableRunner --job_endpoint=HOST:PORT`"
         )
-    return parsed
 
 
 def quiet_beam() -> None:
