@@ -148,12 +148,10 @@ def _run(storage: Storage, wave: Wave, watcher: Watcher, settings: Settings) -> 
     try:
         with watcher.wave(storage, wave):
             run_wave(storage.url, wave, settings.beam_options, settings.allow_remote_code)
-    except QiboxError:
-        raise
     except Exception as error:
         if "KeyboardInterrupt" in str(error):  # Beam makes it an error of the step that it met
             raise KeyboardInterrupt from None
-        stopped = take_stop(storage, wave.name)
+        stopped = take_stop(storage, wave.name)  # as the worker said it; Beam adds to the words
         if stopped is None:
             raise
         raise stopped.error() from None

@@ -6,8 +6,8 @@ after the last.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Generic
 
 import apache_beam as beam
@@ -21,25 +21,28 @@ from qibox.scoring.stage import Stage, T, TellRows
 
 Work = Callable[[T, Storage, Sequence[Unit], TellRows], None]
 
+STOPPED = "the wave was stopped"  # for another reason, which its own thread tells
+
 
 class Held(Generic[T]):
     """A process's tool and reporter, there while someone uses them."""
 
     def __init__(self, stage: Stage[T], root: str, allow_remote_code: bool) -> None:
         self.storage = Storage(root)
-        self.turn: AbstractContextManager[object] = (
+        self._turn: AbstractContextManager[object] = (
             nullcontext() if stage.concurrent else threading.Lock()
         )
         self._stage = stage
         self._allow_remote_code = allow_remote_code
-        self._lock = threading.Lock()
+        self._change = threading.Condition()
         self._users = 0
+        self._working = 0  # threads inside work()
         self._tool: T | None = None
         self._reporter: Reporter | None = None
 
     def enter(self) -> tuple[T, Reporter]:
         """Become a user; the first one loads."""
-        with self._lock:
+        with self._change:
             if self._reporter is None:
                 self._reporter = Reporter(self.storage, self._stage.name)
             if self._tool is None:
@@ -48,10 +51,13 @@ class Held(Generic[T]):
             return self._tool, self._reporter
 
     def leave(self) -> None:
-        """Be a user no more; the last one closes."""
-        with self._lock:
+        """Be a user no more; the last one closes, once nobody is at work."""
+        with self._change:
             self._users -= 1
             if self._users:
+                return
+            self._change.wait_for(lambda: self._users or not self._working)
+            if self._users:  # somebody came meanwhile
                 return
             tool, reporter = self._tool, self._reporter
             self._tool = self._reporter = None
@@ -59,6 +65,26 @@ class Held(Generic[T]):
                 tool.close()
             if reporter is not None:
                 reporter.close()
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Use the tool while the context lasts.
+
+        Raises:
+            QiboxError: all have left: when a thread of a wave fails, Beam takes the step down while
+                others are in it. They end the shard at hand, and must not begin another.
+        """
+        with self._change:
+            if not self._users:
+                raise QiboxError(STOPPED)
+            self._working += 1
+        try:
+            with self._turn:
+                yield
+        finally:
+            with self._change:
+                self._working -= 1
+                self._change.notify_all()
 
     def _load(self, reporter: Reporter) -> T:
         try:
@@ -86,14 +112,22 @@ class DoUnits(beam.DoFn, Generic[T]):
         self._tool, self._reporter = held.enter()
         self._held = held  # only now: leaving undoes an entry that succeeded
 
-    def process(self, units: tuple[Unit, ...]) -> Iterator[int]:
+    def process(self, element: tuple[int, Iterable[tuple[Unit, ...]]]) -> Iterator[int]:
+        """Do the units under one number of a wave."""
+        _, shards = element
+        for units in shards:
+            yield self._do_missing(units)
+
+    def _do_missing(self, units: tuple[Unit, ...]) -> int:
         """Do those of the units that are not done: a retried bundle comes twice.
 
         Mending twice asks again for what failed again, and changes nothing else.
         """
-        assert self._held is not None
-        storage = self._held.storage
-        with self._held.turn:
+        held = self._held
+        if held is None:
+            raise QiboxError(STOPPED)
+        with held.work():
+            storage = held.storage
             mend = tuple(unit for unit in units if unit.mend is not None)
             make = tuple(
                 unit
@@ -104,7 +138,7 @@ class DoUnits(beam.DoFn, Generic[T]):
                 self._do(self._stage.mend, storage, mend)
             if make:
                 self._do(self._stage.do, storage, make)
-        yield len(mend) + len(make)
+        return len(mend) + len(make)
 
     def _do(self, work: Work[T], storage: Storage, units: tuple[Unit, ...]) -> None:
         try:

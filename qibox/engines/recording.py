@@ -4,7 +4,9 @@ The format is described in :mod:`qibox.engines.replay`.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ class Piece:
 
     path: Path
     group: int
+    first: str | None = None  # of its sample_ids in the order of their bytes; None: not told
+    last: str | None = None
 
 
 def of_model(table: pa.Table, model: str) -> pa.Table:
@@ -55,9 +59,20 @@ def find_pieces(source: str, model: str) -> list[Piece]:
     own = [path for path in files if _folder_model(path) in (None, model)]
     pieces: list[Piece] = []
     for path in own:
-        groups = _checked(path, source).num_row_groups
-        pieces.extend(Piece(path, group) for group in range(groups))
+        pieces.extend(_pieces(path, _checked(path, source)))
     return pieces
+
+
+def _pieces(path: Path, metadata: pq.FileMetaData) -> Iterator[Piece]:
+    """A file's row groups, with the bounds of their ids where the footer has them."""
+    names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
+    ids = names.index("sample_id")
+    for group in range(metadata.num_row_groups):
+        told = metadata.row_group(group).column(ids).statistics
+        if told is None or not told.has_min_max:
+            yield Piece(path, group)
+        else:
+            yield Piece(path, group, told.min, told.max)
 
 
 def _files(source: str) -> list[Path]:
@@ -121,7 +136,7 @@ def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
     try:
         with pq.ParquetFile(piece.path) as file:
             present = [name for name in columns if name in file.schema_arrow.names]
-            table = file.read_row_group(piece.group, columns=present)
+            table = file.read_row_group(piece.group, columns=present, use_threads=False)
         arrays: dict[str, Any] = {}
         for name in present:
             arrays[name] = table[name].cast(TYPES[name])
@@ -148,5 +163,11 @@ def recording_fingerprint(source: str) -> str:
     for path in _files(source):
         name = path.relative_to(root).as_posix() if root.is_dir() else path.name
         hasher.update(f"{name}\0{path.stat().st_size}\0".encode())
-        hasher.update(content_digest(path))
+        hasher.update(_digest(path, path.stat().st_size, path.stat().st_mtime_ns))
     return f"sha256:{hasher.hexdigest()}"
+
+
+@cache
+def _digest(path: Path, size: int, changed: int) -> bytes:
+    """The digest of a file as it is now; a panel's models often share one recording."""
+    return content_digest(path)

@@ -8,15 +8,15 @@ response's number from 0; without it every response is number 0), ``model`` (str
 is null) are read where they are. A (model, sample_id, k) stands once. What is asked for and not
 there comes back as a row whose reason is ``not recorded``.
 
-A recording of any size is played in bounded memory: an index of 8 bytes a sample says which piece
-(a row group of a file) holds it, and a call reads the pieces it needs and joins them columnar. It
-is fastest where a piece holds the samples of one pool shard, as a run's own files do.
+A recording of any size is played in bounded memory: a call reads the pieces (row groups of files)
+that hold its samples and joins them columnar. Which ones do is told by the bounds of their ids in
+the files' footers; where these leave several to choose from, by an index of 8 bytes a sample. It is
+fastest where a piece holds the samples of one pool shard, as a run's own files do.
 """
 
 import threading
 from collections import OrderedDict
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 
 from qibox.engines.recording import TYPES, Piece, find_pieces, load_piece, of_model
 from qibox.errors import UsageError
+from qibox.hashing import row_hashes
 from qibox.manifests.sampling import Sampling
 from qibox.tables import COMPLETIONS
 
@@ -47,14 +48,12 @@ class ReplayEngine:
         self._pieces = find_pieces(source, model)
         self._index: _Index | None = None
         self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+        self._turns: dict[int, threading.Lock] = {}
 
     def generate(self, prompts: pa.Table, sampling: Sampling) -> pa.Table:
         """Play K responses for each prompt; its key is the sample_id they are recorded under."""
         keys = prompts["key"].combine_chunks()
-        with self._lock:
-            if self._index is None:
-                self._index = _Index(self._pieces, self._model, self._source)
-            recorded = [self._read(piece) for piece in self._index.pieces_of(keys)]
+        recorded = [self._read(piece) for piece in self._pieces_of(keys)]
         return self._aligned(keys, recorded, sampling.samples)
 
     def close(self) -> None:
@@ -62,14 +61,30 @@ class ReplayEngine:
         self._kept.clear()
         self._index = None
 
+    def _pieces_of(self, keys: pa.Array) -> list[int]:
+        """Numbers of the pieces that may hold any of the keys, in order."""
+        if self._index is None:
+            within = _within(self._pieces, keys)
+            if len(within) <= KEPT_PIECES and any(len(self._read(piece)) for piece in within):
+                return within
+            with self._lock:
+                self._index = self._index or _Index(self._pieces, self._model, self._source)
+        return self._index.pieces_of(keys)
+
     def _read(self, number: int) -> pa.Table:
-        if number in self._kept:
-            self._kept.move_to_end(number)
-            return self._kept[number]
-        table = load_piece(self._pieces[number], self._source, list(TYPES))
-        self._kept[number] = table = of_model(table, self._model)
-        while len(self._kept) > KEPT_PIECES:
-            self._kept.popitem(last=False)
+        """The model's rows of a piece; of threads that want the same one the first reads it."""
+        with self._lock:
+            turn = self._turns.setdefault(number, threading.Lock())
+        with turn:
+            table = self._kept.get(number)
+            if table is None:
+                table = load_piece(self._pieces[number], self._source, list(TYPES))
+                table = of_model(table, self._model)
+            with self._lock:
+                self._kept[number] = table
+                self._kept.move_to_end(number)
+                while len(self._kept) > KEPT_PIECES:
+                    self._kept.popitem(last=False)
         return table
 
     def _aligned(self, keys: pa.Array, recorded: list[pa.Table], samples: int) -> pa.Table:
@@ -89,6 +104,19 @@ class ReplayEngine:
             )
         take[slots] = np.flatnonzero(played)
         return _completions(keys, rows, pa.array(take, mask=take < 0), samples)
+
+
+def _within(pieces: list[Piece], keys: pa.Array) -> list[int]:
+    """Numbers of the pieces whose bounds do not tell that they hold none of the keys, in order."""
+    ends = pc.min_max(keys).as_py()
+    if ends["min"] is None:
+        return []
+    return [
+        number
+        for number, piece in enumerate(pieces)
+        if (piece.first is None or piece.first <= ends["max"])
+        and (piece.last is None or piece.last >= ends["min"])
+    ]
 
 
 def _completions(keys: pa.Array, rows: pa.Table, take: pa.Array, samples: int) -> pa.Table:
@@ -129,12 +157,11 @@ class _Index:
 
     def __init__(self, pieces: list[Piece], model: str, source: str) -> None:
         """Read the pieces' ids, one piece at a time."""
-        self._hash = _Hasher()
         self._tail = np.uint64((1 << len(pieces).bit_length()) - 1)  # bits of a piece's number
         entries = []
         for number, piece in enumerate(pieces):
             ids = of_model(load_piece(piece, source, ["sample_id", "model"]), model)["sample_id"]
-            entries.append(np.unique(self._hash(ids) & ~self._tail) | np.uint64(number))
+            entries.append(self._heads(pc.unique(ids)) | np.uint64(number))
         self._entries = np.concatenate(entries) if entries else np.empty(0, np.uint64)
         if not len(self._entries):
             raise UsageError(
@@ -145,7 +172,7 @@ class _Index:
 
     def pieces_of(self, keys: pa.Array) -> list[int]:
         """Numbers of the pieces that hold any of the keys, in order."""
-        wanted = np.unique(self._hash(keys) & ~self._tail)
+        wanted = self._heads(keys)
         first = np.searchsorted(self._entries, wanted, side="left")
         last = np.searchsorted(self._entries, wanted | self._tail, side="right")
         counts = last - first
@@ -154,16 +181,6 @@ class _Index:
         found = self._entries[starts + np.arange(counts.sum())] & self._tail
         return [int(number) for number in np.unique(found)]
 
-
-class _Hasher:
-    """Hashes strings columnar; one connection, as opening one takes longer than many calls."""
-
-    def __init__(self) -> None:
-        self._connection = duckdb.connect()
-        self._connection.execute("SET threads = 1")
-
-    def __call__(self, ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-        self._connection.register("ids", pa.table({"id": ids}))
-        hashed = self._connection.execute("SELECT hash(id) AS h FROM ids").fetchnumpy()["h"]
-        self._connection.unregister("ids")
-        return np.asarray(hashed, dtype=np.uint64)
+    def _heads(self, ids: pa.Array) -> npt.NDArray[np.uint64]:
+        """The heads of the ids' hashes, each once, in order."""
+        return np.unique(row_hashes(pa.table([ids], ["id"])) & ~self._tail)

@@ -6,11 +6,11 @@ response always gets the same, nearly free of cost. It says nothing about the re
 
 import random
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.hashing import row_hashes
 from qibox.judges.table import verdicts_table, without_reasoning
 from qibox.verdict import Verdict, VerdictWeights
 
@@ -24,21 +24,15 @@ class HashJudge:
         drawn = [_verdict(random.Random(index)) for index in range(VARIETY)]
         plain = [without_reasoning(verdict) for verdict in drawn]
         self._verdicts = verdicts_table([*drawn, *plain], weights)
-        self._database = duckdb.connect()
 
     def judge(self, samples: pa.Table, responses: pa.Table) -> pa.Table:
         """Return a verdict for each response, in order; reasoning is rated where it is shown."""
-        # Worker threads share the judge, and a connection serves one query at a time.
-        with self._database.cursor() as cursor:
-            cursor.register("responses", responses.select(["sample_id", "text"]))
-            hashes = cursor.execute("SELECT hash(sample_id, text) AS h FROM responses").fetchnumpy()
-        chosen = (np.asarray(hashes["h"]) % VARIETY).astype(np.int64)
+        chosen = (row_hashes(responses.select(["sample_id", "text"])) % VARIETY).astype(np.int64)
         silent = pc.is_null(responses["reasoning"]).to_numpy().astype(np.int64)
         return self._verdicts.take(pa.array(chosen + VARIETY * silent))
 
     def close(self) -> None:
-        """Close the database that hashes."""
-        self._database.close()
+        """Nothing is held."""
 
 
 def _verdict(rng: random.Random) -> Verdict:

@@ -65,17 +65,20 @@ class Storage:
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
         """Open a file to read bytes from."""
-        with self.fs.open(self.path(name), "rb") as file:
+        path = self.path(name)
+        # Arrow reads its own kind of file without asking Python for each piece.
+        with pa.OSFile(path) if self.is_local else self.fs.open(path, "rb") as file:
             yield cast(BinaryIO, file)
 
     @contextmanager
-    def writing(self, name: str, *, durable: bool = True) -> Iterator[BinaryIO]:
+    def writing(self, name: str, *, durable: bool = True, named: bool = True) -> Iterator[BinaryIO]:
         """Open a file to write; it appears, whole, when the block ends without an error.
 
-        One that need not outlive a power cut (``durable=False``) is not waited for.
+        One that need not outlive a power cut (``durable=False``) is not waited for. ``named=False``
+        waits for what is in it and not for its name: a power cut may leave no file, never half one.
         """
         if self.is_local:
-            with self._writing_local(Path(self.path(name)), durable) as file:
+            with self._writing_local(Path(self.path(name)), durable, named) as file:
                 yield file
             return
         # fsspec's own files upload what they hold when they are closed, after an error as well.
@@ -86,7 +89,7 @@ class Storage:
             self.fs.put_file(str(local), self.path(name))
 
     @contextmanager
-    def _writing_local(self, path: Path, durable: bool) -> Iterator[BinaryIO]:
+    def _writing_local(self, path: Path, durable: bool, named: bool) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
@@ -98,7 +101,7 @@ class Storage:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        if durable:
+        if durable and named:
             _sync_directory(path.parent)
 
     def read_text(self, name: str) -> str:
@@ -141,13 +144,17 @@ class Storage:
         edition: str | None = None,
         made_of: str | None = None,
     ) -> Iterator[pq.ParquetWriter]:
-        """Write a Parquet file batch by batch; its key and editions go into its metadata."""
+        """Write a Parquet file batch by batch; its key and editions go into its metadata.
+
+        After a power cut a table of the last seconds may be missing, which is a unit to do again;
+        waiting for its name as well would take as long as making it.
+        """
         notes = {KEY: key, EDITION: edition, MADE_OF: made_of}
         told = {name: text.encode() for name, text in notes.items() if text is not None}
         if told:
             schema = schema.with_metadata({**(schema.metadata or {}), **told})
         with (
-            self.writing(name) as file,
+            self.writing(name, named=False) as file,
             pq.ParquetWriter(file, schema, **PARQUET_OPTIONS) as writer,
         ):
             yield writer
@@ -170,7 +177,7 @@ class Unwritten(Storage):
     """
 
     @contextmanager
-    def writing(self, name: str, *, durable: bool = True) -> Iterator[BinaryIO]:
+    def writing(self, name: str, *, durable: bool = True, named: bool = True) -> Iterator[BinaryIO]:
         """Keep nothing."""
         with tempfile.TemporaryFile() as file:
             yield cast(BinaryIO, file)

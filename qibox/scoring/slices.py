@@ -31,7 +31,10 @@ class RowReader:
     """Takes rows from a Parquet file, as many at a time as are asked for."""
 
     def __init__(self, parquet: pq.ParquetFile, columns: Sequence[str], rows: int) -> None:
-        self._batches = parquet.iter_batches(batch_size=rows, columns=list(columns))
+        # Shards are worked on side by side already; a thread a column would only cost switching.
+        self._batches = parquet.iter_batches(
+            batch_size=rows, columns=list(columns), use_threads=False
+        )
         self._held: list[pa.RecordBatch] = []
         self._columns = list(columns)
         fields = parquet.schema_arrow

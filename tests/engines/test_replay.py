@@ -103,16 +103,22 @@ def test_a_column_tells_models_apart_too(tmp_path):
         play(source, "a", model="x")
 
 
-def test_samples_are_found_whatever_piece_they_lie_in(tmp_path):
+@pytest.mark.parametrize("bounds", [True, False], ids=["with bounds", "without"])
+@pytest.mark.parametrize("folded", [1, 3], ids=["in order", "interleaved"])
+def test_samples_are_found_whatever_piece_they_lie_in(tmp_path, folded, bounds):
     ids = [f"s{i:03d}" for i in range(60)]
     for shard in range(3):
-        part = ids[shard::3]  # interleaved: no file holds a range
+        part = ids[shard::3] if folded == 3 else ids[shard * 20 : shard * 20 + 20]
         path = tmp_path / f"{shard}.parquet"
         table = pq.read_table(record(tmp_path / "x" / "x.parquet", part))
-        pq.write_table(table, path, row_group_size=7)
+        pq.write_table(table, path, row_group_size=7, write_statistics=bounds)
     (tmp_path / "x" / "x.parquet").unlink()
     wanted = ids[::-1]
     assert play(tmp_path, *wanted) == [f"{i}/{k}" for i in wanted for k in range(2)]
+    for few in (ids[4:7], ids[19:21], ["s0", "s9"], [*ids[:2], "t"]):
+        there = set(few) & set(ids)
+        said = [f"{i}/{k}" if i in there else "[not recorded]" for i in few for k in range(2)]
+        assert play(tmp_path, *few) == said
 
 
 @given(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qibox.errors import UsageError
-from qibox.pipelines.worker import DoUnits
+from qibox.errors import QiboxError, UsageError
+from qibox.pipelines.worker import STOPPED, DoUnits
 from qibox.run.layout import pool_path, scores_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
@@ -85,8 +85,8 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     work = Notes()
     step = worker(work, tmp_path)
     step.setup()
-    assert list(step.process((unit(0), unit(1)))) == [2]
-    assert list(step.process((unit(1), unit(2)))) == [1]
+    assert list(step.process((0, [(unit(0), unit(1))]))) == [2]
+    assert list(step.process((1, [(unit(1), unit(2))]))) == [1]
     step.teardown()
     assert work.log == ["loaded", unit(0).path, unit(1).path, unit(2).path, "closed"]
     report = read_progress(Storage(tmp_path), "scores")
@@ -98,7 +98,7 @@ def test_a_failed_unit_takes_its_rows_back(tmp_path: Path) -> None:
     step = worker(Notes(broken="run"), tmp_path)
     step.setup()
     with pytest.raises(ZeroDivisionError):
-        list(step.process((unit(0),)))
+        list(step.process((0, [(unit(0),)])))
     step.teardown()
     report = read_progress(Storage(tmp_path), "scores")
     assert (report.units, report.rows, report.failed, report.reasons) == (0, 0, 0, {})
@@ -133,7 +133,7 @@ def test_a_model_serves_one_thread_at_a_time(tmp_path: Path, concurrent: bool) -
     step = worker(work, tmp_path)
     step.setup()
     threads = [
-        threading.Thread(target=lambda n=n: list(step.process((unit(n),)))) for n in range(2)
+        threading.Thread(target=lambda n=n: list(step.process((n, [(unit(n),)])))) for n in range(2)
     ]
     for thread in threads:
         thread.start()
@@ -141,3 +141,38 @@ def test_a_model_serves_one_thread_at_a_time(tmp_path: Path, concurrent: bool) -
         thread.join()
     step.teardown()
     assert work.most_inside == (2 if concurrent else 1)
+
+
+def test_a_step_taken_down_at_work_ends_the_shard_at_hand_and_begins_no_other(
+    tmp_path: Path,
+) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    @dataclass
+    class Waiting(Notes):
+        def do(self, tool: Tool, storage: Storage, units: Sequence[Unit], report: TellRows) -> None:
+            inside.set()
+            assert go_on.wait(timeout=60)
+            super().do(tool, storage, units, report)
+
+    work = Waiting()
+    step = worker(work, tmp_path)
+    step.setup()
+    said: list[str] = []
+
+    def do_two_shards() -> None:
+        try:
+            list(step.process((0, [(unit(0),), (unit(1),)])))
+        except QiboxError as error:
+            said.append(str(error))
+
+    threads = [threading.Thread(target=do_two_shards), threading.Thread(target=step.teardown)]
+    threads[0].start()
+    assert inside.wait(timeout=60)
+    threads[1].start()
+    assert "closed" not in work.log  # what is used is not taken away
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert work.log == ["loaded", unit(0).path, "closed"]
+    assert said == [STOPPED]
