@@ -49,6 +49,7 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
         warmup_steps=recipe.warmup_steps,
         num_iterations=recipe.updates_per_batch,
         beta=recipe.beta,
+        use_bias_correction_kl=False,  # TRL's default multiplies the KL by the ratio; Eq. 18 not
         epsilon=recipe.clip,
         loss_type=recipe.loss,
         scale_rewards="group",  # advantage = (reward − group mean) / group std, as in the paper
