@@ -25,20 +25,21 @@ def largest_remainder(weights: Sequence[Fraction], total: int) -> list[int]:
     return given
 
 
-def fill(weights: Sequence[Fraction], available: Sequence[int], total: int) -> list[int]:
-    """Divide ``total`` as :func:`largest_remainder` does, but to none more than it has.
+def fill(
+    weights: Sequence[Fraction], wanted: Sequence[int], available: Sequence[int], total: int
+) -> list[int]:
+    """Give each what is ``wanted`` of it, as far as it has it, then the others what is missing.
 
-    What a stratum lacks is divided among those that still have some, in proportion to their
-    weights, until nothing is missing or all strata with a weight are empty. So the numbers come to
-    ``total``, or to all that there is where that is less.
+    What is missing to ``total`` is divided by :func:`largest_remainder` among those that still have
+    some, as often as it takes. So the numbers come to ``total``, or to all that there is of those
+    with a weight where that is less; and nobody gives less than was wanted because another had to
+    give more, which rounding the whole anew could bring about.
     """
-    taken = [0] * len(weights)
+    taken = [min(want, has) for want, has in zip(wanted, available, strict=True)]
     reachable = sum(has for has, weight in zip(available, weights, strict=True) if weight)
-    missing = min(total, reachable)
-    while missing:
+    while (missing := min(total, reachable) - sum(taken)) > 0:
         left = [has - took for has, took in zip(available, taken, strict=True)]
         claims = [weight if has else Fraction(0) for weight, has in zip(weights, left, strict=True)]
         for at, share in enumerate(largest_remainder(claims, missing)):
             taken[at] += min(share, left[at])
-        missing = min(total, reachable) - sum(taken)
     return taken

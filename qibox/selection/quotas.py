@@ -127,7 +127,7 @@ def _divide(stratum: _Stratum, wanted: int, chosen: int) -> Iterator[QuotaRow]:
         return
     has = [part.available for part in stratum.parts]
     wants = largest_remainder(stratum.weights, wanted)
-    takes = fill(stratum.weights, has, chosen)
+    takes = fill(stratum.weights, wants, has, chosen)
     for part, want, take in zip(stratum.parts, wants, takes, strict=True):
         yield from _divide(part, want, take)
 

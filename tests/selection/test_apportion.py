@@ -22,18 +22,27 @@ def test_equal_remainders_go_in_order() -> None:
 
 def test_without_any_weight_nobody_gets_anything() -> None:
     assert largest_remainder(weights(0, 0), 3) == [0, 0]
-    assert fill(weights(0, 0), [5, 5], 3) == [0, 0]
+    assert fill(weights(0, 0), [0, 0], [5, 5], 3) == [0, 0]
     assert largest_remainder([], 3) == []
 
 
 def test_what_one_lacks_goes_to_the_others_in_proportion_and_again() -> None:
     # 100 by 50/30/20. The first has 10: 40 missing, 24 to the second, 16 to the third, which has 25
     # and so takes 5 of them; the 11 still missing go to the second: 30 + 24 + 11.
-    assert fill(weights(50, 30, 20), [10, 99, 25], 100) == [10, 65, 25]
+    assert fill(weights(50, 30, 20), [50, 30, 20], [10, 99, 25], 100) == [10, 65, 25]
 
 
 def test_a_stratum_without_weight_fills_no_gap() -> None:
-    assert fill(weights(1, 0), [2, 50], 10) == [2, 0]
+    assert fill(weights(1, 0), [10, 0], [2, 50], 10) == [2, 0]
+
+
+def test_a_gap_costs_nobody_its_quota() -> None:
+    # Of 3 by 1, 2, 3, 6: 0.25, 0.5, 0.75 and 1.5, so the second has one of the two left over. By
+    # 2, 3, 6 alone, 0.55, 0.82 and 1.64, it would have none.
+    claims = weights(1, 2, 3, 6)
+    assert largest_remainder(claims, 3) == [0, 1, 1, 1]
+    assert largest_remainder(weights(0, 2, 3, 6), 3) == [0, 0, 1, 2]
+    assert fill(claims, [0, 1, 1, 1], [0, 9, 9, 9], 3) == [0, 1, 1, 1]
 
 
 WEIGHTS = st.lists(st.sampled_from([0, 1, 2, 25, 50, 1.5, 2**0.5]), min_size=1, max_size=6)
@@ -58,14 +67,9 @@ def test_filling_takes_all_it_can_and_no_more_than_there_is(
     size = len(numbers)
     has = data.draw(st.lists(st.integers(0, 20), min_size=size, max_size=size))
     claims = weights(*numbers)
-    taken = fill(claims, has, total)
-    assert all(0 <= took <= most for took, most in zip(taken, has, strict=True))
+    wanted = largest_remainder(claims, total)
+    taken = fill(claims, wanted, has, total)
     reachable = sum(most for most, claim in zip(has, claims, strict=True) if claim)
     assert sum(taken) == min(total, reachable)
-    wanted = largest_remainder(claims, total)
-    if all(most >= want for most, want in zip(has, wanted, strict=True)):
-        assert taken == wanted
-    else:  # a gap never costs those beside it anything
-        assert all(
-            took >= min(want, most) for took, want, most in zip(taken, wanted, has, strict=True)
-        )
+    for took, want, most in zip(taken, wanted, has, strict=True):
+        assert min(want, most) <= took <= most

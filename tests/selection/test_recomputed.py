@@ -84,11 +84,14 @@ def hamilton(weights: "pd.Series[Any]", total: int) -> "pd.Series[int]":
 
 def by_quota(
     pool: pd.DataFrame, passed: pd.DataFrame, frame: Frame, columns: Sequence[str], size: int
-) -> tuple[int, Callable[[int], dict[str, int]]]:
-    """What can be had of a stratum, and, of a number, how many rows each innermost one gives."""
+) -> tuple[int, Callable[[int, int], dict[str, int]]]:
+    """What can be had of a stratum; and how many rows each innermost one gives.
+
+    The latter of how many were wanted of the stratum, and how many it gives.
+    """
     if not columns:
         place = "/".join(map(str, pool[list(frame.stratify)].iloc[0]))
-        return len(passed), lambda number: {place: number}
+        return len(passed), lambda _, number: {place: number}
     column, quota = columns[0], frame.quota.get(columns[0], "proportional")  # type: ignore[call-overload]
     counts = pool[column].value_counts().sort_index()
     parts = {
@@ -113,15 +116,16 @@ def by_quota(
     has = pd.Series({value: part[0] for value, part in parts.items()})
     total = int(has[weights > 0].sum())
 
-    def divide(number: int) -> dict[str, int]:
-        takes = pd.Series(0, index=weights.index)
+    def divide(wanted: int, number: int) -> dict[str, int]:
+        wants = hamilton(weights, wanted)
+        takes = wants.clip(upper=has)
         while takes.sum() < number:
             room = weights[(weights > 0) & (takes < has)]
             more = hamilton(room, int(number - takes.sum()))
             takes[room.index] = (takes[room.index] + more).clip(upper=has[room.index])
         found: dict[str, int] = {}
         for value, (_, inner) in parts.items():
-            found |= inner(int(takes[value]))
+            found |= inner(int(wants[value]), int(takes[value]))
         return found
 
     return total, divide
@@ -150,7 +154,7 @@ def recomputed(run: Run, request: Request) -> set[str]:
         return limited(passed, request, limit)
     names = list(request.frame.stratify)
     total, divide = by_quota(table, passed, request.frame, names, limit)
-    takes = divide(min(total, limit))
+    takes = divide(limit, min(total, limit))
     ranked = in_order(passed, request)
     values = ranked[names].itertuples(index=False)
     place = pd.Series(["/".join(row) for row in values], index=ranked.index, dtype=object)
