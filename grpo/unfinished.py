@@ -21,7 +21,7 @@ import yaml
 
 from qibox.errors import UsageError
 from qibox.grpo.training_plan import TrainingPlan, changed_fields, listed
-from qibox.policies.directory import POLICY_FILE
+from qibox.run.finished import POLICY_FILE
 from qibox.run.storage import Storage
 
 WHOLE = "whole.yaml"

@@ -13,7 +13,7 @@ from qibox.catalog.connect import connect
 from qibox.catalog.guard import check_query, sql_error
 from qibox.errors import UsageError
 from qibox.run.directory import Run
-from qibox.selection.read import selection_files
+from qibox.run.finished import selection_files
 
 NEAR_IDS = 3  # ids named when one is not found
 

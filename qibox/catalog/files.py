@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from qibox.policies.directory import policy_names
 from qibox.run.directory import Run
+from qibox.run.finished import finished_selections, policy_names
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run.storage import Storage
-from qibox.selection.read import finished_selections
 from qibox.tables import (
     EVALUATIONS,
     JUDGMENTS,

@@ -17,12 +17,12 @@ from qibox.manifests.panel import EngineName, ModelSpec
 from qibox.policies.directory import (
     as_name,
     model_directory,
-    policy_names,
     read_lineage,
     start_source,
     trained_on,
 )
 from qibox.run.directory import Run
+from qibox.run.finished import policy_names
 
 NOISE_ID = "policy"  # keys the sampling noise of every contender
 START = "start-"  # how the names of policies before training begin

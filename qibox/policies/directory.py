@@ -1,6 +1,6 @@
 """The policies of a run: where each lies and where it is from.
 
-Reads RUN/policies/<name>/. A policy is trained to its end once its policy.yaml is there.
+Reads RUN/policies/<name>/ of policies that :mod:`qibox.run.finished` knows.
 """
 
 import re
@@ -15,33 +15,27 @@ import yaml
 
 from qibox.engines.sources import BUILTIN, fingerprint, local_directory
 from qibox.errors import UsageError
+from qibox.run.finished import POLICY_FILE, selection_names
+from qibox.run.layout import policy_path
 from qibox.run.storage import Storage
-from qibox.selection.read import read_selection, selection_names
-
-POLICY_FILE = "policy.yaml"
+from qibox.selection.read import read_selection
 
 Lineage = dict[str, Any]
 
 
 def read_lineage(storage: Storage, name: str) -> Lineage | None:
     """Read a policy's lineage; None if no policy of that name was trained to its end."""
-    path = f"policies/{name}/{POLICY_FILE}"
+    path = policy_path(name, POLICY_FILE)
     if not storage.exists(path):
         return None
     lineage: Lineage = yaml.safe_load(storage.read_text(path))
     return lineage
 
 
-def policy_names(storage: Storage) -> list[str]:
-    """Names of the policies that were trained to their end, sorted."""
-    files = [file.split("/") for file in storage.files("policies")]
-    return sorted(parts[1] for parts in files if len(parts) == 3 and parts[2] == POLICY_FILE)
-
-
 @contextmanager
 def model_directory(storage: Storage, name: str) -> Iterator[Path]:
     """Give a policy's model as a local directory, copied where the run lies elsewhere."""
-    folder = f"policies/{name}/model"
+    folder = policy_path(name, "model")
     if storage.is_local:
         yield Path(storage.path(folder))
         return

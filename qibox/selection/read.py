@@ -1,7 +1,7 @@
-"""Read what was selected: names, files, rows, digest, lineage and pictures of a finished selection.
+"""Read what was selected: rows, digest, lineage and pictures of a finished selection.
 
 Reads RUN/selections/<name>/data/train-*.parquet (:data:`qibox.tables.SELECTION`) and
-selection.yaml. The latter is written last: without it a selection is not there.
+selection.yaml, where :mod:`qibox.run.finished` finds them.
 """
 
 import hashlib
@@ -12,44 +12,10 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from qibox.errors import UsageError
+from qibox.run.finished import LINEAGE, selection_files
 from qibox.run.layout import selection_path
 from qibox.run.storage import Storage
 from qibox.tables import IMAGE, SELECTION
-
-LINEAGE = "selection.yaml"
-
-
-def finished_selections(storage: Storage) -> dict[str, list[str]]:
-    """The shards of each finished selection, in order, by its name; one listing for all."""
-    parts = [file.split("/") for file in storage.files("selections")]
-    finished = {name: list[str]() for _, name, *rest in parts if rest == [LINEAGE]}
-    for _, name, *rest in parts:
-        if name in finished and rest[:1] == ["data"] and rest[-1].endswith(".parquet"):
-            finished[name].append(selection_path(name, "/".join(rest)))
-    return finished
-
-
-def selection_names(storage: Storage) -> list[str]:
-    """Names of the run's finished selections, sorted."""
-    return list(finished_selections(storage))
-
-
-def selection_files(storage: Storage, name: str) -> list[str]:
-    """Names of a finished selection's shards, in order.
-
-    Raises:
-        UsageError: there is no such selection, or none that is whole; the message names those that
-            are there, and the command that makes one.
-    """
-    finished = finished_selections(storage)
-    if name not in finished:
-        there = f"it has {', '.join(finished)}" if finished else "it has none yet"
-        raise UsageError(
-            f"no selection named '{name}' in run {storage.url} ({there}): "
-            f"`qibox select {storage.url}` makes one"
-        )
-    return finished[name]
 
 
 def read_selection(

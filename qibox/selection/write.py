@@ -14,11 +14,12 @@ import yaml
 
 from qibox.errors import UsageError
 from qibox.run.directory import Run
+from qibox.run.finished import LINEAGE
 from qibox.run.layout import selection_path
 from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
 from qibox.selection.lineage import differences, lineage
-from qibox.selection.read import LINEAGE, read_selection_lineage
+from qibox.selection.read import read_selection_lineage
 from qibox.selection.shard import write_shard
 
 

@@ -8,10 +8,10 @@ from qibox.errors import UsageError
 from qibox.policies.directory import (
     as_name,
     model_directory,
-    policy_names,
     read_lineage,
     start_source,
 )
+from qibox.run.finished import policy_names
 from qibox.run.storage import Storage
 
 

@@ -5,14 +5,13 @@ import pytest
 
 from qibox.errors import UsageError
 from qibox.run.directory import Run
+from qibox.run.finished import selection_files, selection_names
 from qibox.selection.choose import choose
 from qibox.selection.read import (
     first_images,
     read_selection,
     read_selection_lineage,
     selection_digest,
-    selection_files,
-    selection_names,
 )
 from qibox.selection.request import OPEN_BOX, by_box
 from qibox.selection.write import write_selection
