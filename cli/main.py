@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from qibox.errors import QiboxError
+from qibox.importing import importing
 from qibox.version import __version__
 
 COMMANDS = (  # in the order of the work; each is the `command` of the module of its name
@@ -40,7 +41,8 @@ class LazyGroup(click.Group):
         """The command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"qibox.cli.{cmd_name}")
+        with importing():
+            module = importlib.import_module(f"qibox.cli.{cmd_name}")
         command: click.Command = module.command
         return command
 
