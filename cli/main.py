@@ -4,6 +4,8 @@ A :class:`~qibox.errors.QiboxError` and a wrong usage are one sentence on stderr
 traceback. Exit status: 0 done; 2 wrong usage; 3 done but too many rows failed; 1 anything else.
 """
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -12,6 +14,7 @@ from typing import NoReturn
 import click
 
 from qibox.errors import QiboxError
+from qibox.importing import importing
 from qibox.version import __version__
 
 COMMANDS = (  # in the order of the work; each is the `command` of the module of its name
@@ -40,7 +43,8 @@ class LazyGroup(click.Group):
         """The command of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"qibox.cli.{cmd_name}")
+        with importing():
+            module = importlib.import_module(f"qibox.cli.{cmd_name}")
         command: click.Command = module.command
         return command
 
@@ -64,6 +68,9 @@ def main() -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # The interpreter looks for garbage among all objects once more when it ends, which takes longer
+    # than many a command; they end with the process anyway.
+    atexit.register(gc.freeze)
     try:
         status = cli.main(standalone_mode=False)
     except QiboxError as error:

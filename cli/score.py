@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.retrying import retry_option
+from qibox.importing import importing
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -94,13 +95,14 @@ def command(
     \b
     Example: qibox score --limit 100 --samples-per-model 3 --out runs/small
     """
-    from qibox.cli import console
-    from qibox.cli.account import print_mended, print_plan, print_summary
-    from qibox.cli.wave_progress import ConsoleWatcher
-    from qibox.pipelines.run import Settings, score_run
-    from qibox.run.directory import RUN_FILE, Run
-    from qibox.run.storage import Storage
-    from qibox.scoring.opening import check_rejects, dry_plan
+    with importing():
+        from qibox.cli import console
+        from qibox.cli.account import print_mended, print_plan, print_summary
+        from qibox.cli.wave_progress import ConsoleWatcher
+        from qibox.pipelines.run import Settings, score_run
+        from qibox.run.directory import RUN_FILE, Run
+        from qibox.run.storage import Storage
+        from qibox.scoring.opening import check_rejects, dry_plan
 
     if beam_options and not beam_options[0].startswith("-"):
         raise click.UsageError(

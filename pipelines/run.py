@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qibox.errors import QiboxError
+from qibox.importing import importing
 from qibox.run.directory import RunManifest
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
@@ -117,7 +118,7 @@ def _run_all(
 
 
 def _get_beam_ready(settings: Settings) -> None:
-    with _quietly():
+    with _quietly(), importing():
         from qibox.pipelines.wave import parse_options, quiet_beam
 
     quiet_beam()

@@ -10,10 +10,10 @@ import os
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import PipelineOptions, PipelineOptionsT, StandardOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 from qibox.errors import UsageError
@@ -77,8 +77,21 @@ def _runner(concurrent: bool, options: list[str]) -> dict[str, Any]:
     if concurrent and workers > 1 and not any("direct_" in option for option in options):
         # The runner works through a stage on so many threads in its in-memory mode too; what it
         # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
-        parsed = PipelineOptions([*options, f"--direct_num_workers={workers}"])
-    return {"options": parsed, "runner": FnApiRunner()}
+        options = [*options, f"--direct_num_workers={workers}"]
+    return {"options": _Options(options), "runner": FnApiRunner()}
+
+
+class _Options(PipelineOptions):
+    """Beam's options, each view of them made once.
+
+    Beam asks for fifty views while it runs one pipeline, and parses its command line for each.
+    """
+
+    def view_as(self, cls: type[PipelineOptionsT]) -> PipelineOptionsT:
+        views = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return cast(PipelineOptionsT, views[cls])
 
 
 def parse_options(options: Sequence[str]) -> PipelineOptions:
