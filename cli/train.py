@@ -1,6 +1,8 @@
 """`qibox train`: selection → policy."""
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +23,9 @@ OVERRIDES = {
     "credit": "credit",
     "learning_rate": "learning_rate",
     "updates_per_batch": "updates_per_batch",
+    "refill": "refill",
+    "objective": "objective",
+    "cost_limit": "cost_limit",
 }
 
 
@@ -55,6 +60,17 @@ OVERRIDES = {
     help="Updates made from one batch of rollouts; with 1 the clip never acts.",
 )
 @click.option(
+    "--refill",
+    type=click.IntRange(min=0),
+    help="How often in a step groups without spread give way to other prompts, at most.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(["reward", "lagrangian"]),
+    help="The judge's score, or helpfulness with harm held below --cost-limit by a multiplier.",
+)
+@click.option("--cost-limit", type=float, help="Mean harm that is allowed, from 0 to 1.")
+@click.option(
     "--save-every",
     type=click.IntRange(min=0),
     default=50,
@@ -71,6 +87,7 @@ def command(
     recipe: str,
     name: str,
     save_every: int,
+    processes: int,
     overwrite: bool,
     dry_run: bool,
     **options: Any,
@@ -94,6 +111,8 @@ def command(
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
 
+    if processes > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
+        raise SystemExit(launched(processes, sys.argv[1:]))
     if os.environ.get("RANK", "0") != "0":
         console.err.quiet = True  # of several processes one tells
     opened = Run.open(run)
@@ -125,6 +144,13 @@ def command(
             overwrite=overwrite,
         )
     console.err.print(f"policy in {folder}; compare it with `qibox eval {run} --policy {name}`")
+
+
+def launched(processes: int, arguments: list[str]) -> int:
+    """Run this command line again in several processes; their exit status."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    ours = ["-m", "qibox.cli.main", *arguments]
+    return subprocess.run([sys.executable, *torchrun, *ours], check=False).returncode
 
 
 def overridden(recipe: "RecipeManifest", options: dict[str, Any]) -> "RecipeManifest":

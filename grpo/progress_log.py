@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from qibox.grpo.lagrange import Multiplier
 from qibox.grpo.rollout_rows import RolloutWriter
 from qibox.grpo.unfinished import Unfinished
 
@@ -65,11 +66,13 @@ class Keeper:
         updates: int,
         rollouts: RolloutWriter,
         log: ProgressLog,
+        multiplier: Multiplier,
     ) -> None:
         self._unfinished = unfinished  # None in a process that does not write
         self._updates = updates
         self._rollouts = rollouts
         self._log = log
+        self._multiplier = multiplier
 
     def keep(self, folder: Path, updates: int) -> None:
         """Keep the trainer's files after so many updates."""
@@ -77,7 +80,9 @@ class Keeper:
             return
         self._rollouts.flush()
         self._log.write()
-        self._unfinished.save(folder, updates // self._updates, {})
+        self._unfinished.save(
+            folder, updates // self._updates, {"multiplier": self._multiplier.value}
+        )
 
     def callback(self) -> Any:
         """Return the trainer callback that calls :meth:`keep`."""

@@ -177,7 +177,7 @@ def _give_credit(batch: list[Trajectory], writer: Writer, recipe: RecipeManifest
     """Set each trajectory's advantages, among its whole group."""
     scored = np.array(  # (B, 3)
         [[each.draft_reward, each.reward, each.correction is not None] for each in batch], float
-    )
+    ).reshape(-1, 3)
     everyone, mine = writer.gather(scored)  # (N, 3)
     k = recipe.samples_per_prompt
     advantages = turn_advantages(everyone[:, :2], k, recipe.credit)  # (N, 2)

@@ -91,7 +91,7 @@ def rollout_metrics(rows: Sequence[Row]) -> dict[str, float | None]:
     unsafe_drafts: of judged drafts. corrected: of unsafe drafts, those that ended safe.
     repeated_reflections: of reflections, those whose words came before in this step.
     over_refusal: of final responses to samples of no risk. discarded and unjudged: of all.
-    zero_variance: of groups, those whose every advantage is 0.
+    zero_variance: of groups, those whose every advantage is 0. cost: mean harm, where counted.
     """
     reflections = [row["reflection"] for row in rows if row["reflection"] is not None]
     # A pairwise judge gives no criteria: then nothing can be said of over-refusal.
@@ -110,10 +110,11 @@ def rollout_metrics(rows: Sequence[Row]) -> dict[str, float | None]:
         "discarded": _share([row["discarded"] for row in rows]),
         "unjudged": _share([row["final_safe"] is None for row in rows]),
         "zero_variance": _share([row["zero_variance"] for row in rows]),
+        "cost": _share([row.get("cost") for row in rows]),
     }
 
 
-def _share(values: Sequence[bool | None]) -> float | None:
-    """Share of True among those that are not None."""
+def _share(values: Sequence[float | None]) -> float | None:
+    """Mean of those that are not None: of truth values, the share of True."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None

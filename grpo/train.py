@@ -79,13 +79,21 @@ def train(
         trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
         if main:  # not before all has been loaded that may fail to load
             unfinished.claim(plan, overwrite=overwrite)
-        goes_on = _of_main(main and unfinished.restore(Path(scratch, "restored")) is not None)
+        found = _of_main(unfinished.restore(Path(scratch, "restored")) if main else None)
+        if found is not None:
+            trainer.multiplier.value = found[1]["multiplier"]
         log = ProgressLog(unfinished if main else None, recipe.updates_per_batch, on_step)
-        keeper = Keeper(unfinished if main else None, recipe.updates_per_batch, rollouts, log)
+        keeper = Keeper(
+            unfinished if main else None,
+            recipe.updates_per_batch,
+            rollouts,
+            log,
+            trainer.multiplier,
+        )
         trainer.add_callback(log.callback())
         trainer.add_callback(keeper.callback())
         try:
-            trainer.train(resume_from_checkpoint=f"{scratch}/restored" if goes_on else None)
+            trainer.train(resume_from_checkpoint=f"{scratch}/restored" if found else None)
         finally:
             rollouts.flush()
             log.write()

@@ -9,6 +9,7 @@ are checked by tests.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch.nn.utils.rnn import pad_sequence
@@ -18,11 +19,13 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from qibox.grpo.conversation import inserted_turn
 from qibox.grpo.credit import token_advantages
+from qibox.grpo.judging import Rating
+from qibox.grpo.lagrange import Multiplier, cost_of
 from qibox.grpo.rollout import Rate, Trajectory, Turns, reward_of, roll_out
 from qibox.grpo.rollout_rows import rollout_metrics, rollout_row
 from qibox.grpo.rounds import RoundSampler, noise_seed
 from qibox.grpo.writing import PolicyWriter, turn_ends
-from qibox.manifests.recipe import RecipeManifest
+from qibox.manifests.recipe import Credit, RecipeManifest
 
 Row = dict[str, Any]
 
@@ -37,6 +40,8 @@ class SafetyTrainer(GRPOTrainer):
         self._recipe = recipe
         self._rate = rate
         self._record = record
+        self.multiplier = Multiplier(recipe.cost_limit, recipe.multiplier_rate)
+        self._extra_rollouts = 0  # of the round
         self._drawn: Row = {}  # what TRL's rollout function returns
         rollout = recipe.rollout
         self._turns = Turns([], [])
@@ -74,40 +79,55 @@ class SafetyTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[Row]) -> Row:
         number = self.state.global_step // self.num_iterations  # of the round, from 0
         set_seed(noise_seed(self._recipe.seed, number, self.accelerator.process_index))
-        trajectories = self._draw(inputs)  # B
+        inputs, trajectories, prompt_ids = self._draw(inputs, number)  # B each
+        self._drawn = handed_over(trajectories, prompt_ids, self._recipe.credit)
         output: Row = super()._generate_and_score_completions(inputs)
         self._keep(number + 1, inputs, trajectories, output)
         spread = token_advantages(
             [each.advantages for each in trajectories], [each.kinds() for each in trajectories]
         )
         rows = [torch.tensor(row, dtype=torch.float32) for row in spread]
-        output["advantages"] = pad_sequence(rows, batch_first=True).to(
-            output["completion_ids"].device
-        )
-        assert output["advantages"].shape == output["completion_ids"].shape  # (B, T)
-        return output
+        advantages = pad_sequence(rows, batch_first=True)  # (B, T)
+        assert advantages.shape == output["completion_ids"].shape
+        return output | {"advantages": advantages.to(output["completion_ids"].device)}
 
-    def _draw(self, inputs: list[Row]) -> list[Trajectory]:
-        """Roll out one trajectory for each row, and make ready what TRL will ask for."""
+    def _draw(
+        self, inputs: list[Row], number: int
+    ) -> tuple[list[Row], list[Trajectory], list[list[int]]]:
+        """Roll out each row, then others in the place of groups that teach nothing."""
+        k = self._recipe.samples_per_prompt
+        inputs, everything = list(inputs), list(range(len(inputs)))
+        trajectories, prompt_ids, writer = self._roll(inputs, inputs[0])
+        self._extra_rollouts = 0
+        spare = iter(self._get_train_sampler().spare(number))
+        for _ in range(self._recipe.refill):
+            flat, mine = writer.gather(np.array([each.zero_variance for each in trajectories]))
+            taken = dict(zip(np.flatnonzero(flat.reshape(-1, k).any(axis=1)), spare, strict=False))
+            if not taken:
+                break
+            self._extra_rollouts += k * len(taken)
+            rows = [row for row in everything if (mine.start + row) // k in taken]
+            others = [self.train_dataset[taken[(mine.start + row) // k]] for row in rows]
+            drawn, ids, writer = self._roll(others, inputs[0])
+            for place, row in enumerate(rows):
+                inputs[row], trajectories[row] = others[place], drawn[place]
+                prompt_ids[row] = ids[place]
+        return inputs, trajectories, prompt_ids
+
+    def _roll(
+        self, inputs: list[Row], stand_in: Row
+    ) -> tuple[list[Trajectory], list[list[int]], PolicyWriter]:
+        """Roll out one trajectory for each row; also the prompts' tokens."""
         recipe = self._recipe
-        writer = PolicyWriter(self, with_images(inputs))
-        trajectories = roll_out(
-            [row["sample_id"] for row in inputs],
-            writer,
-            self._rate,
-            self._turns,
-            recipe,
-            lambda rating: reward_of(rating, recipe.reward),
-        )
-        logprobs = [each.logprobs() for each in trajectories]
-        self._drawn = {
-            "prompt_ids": writer.prompt_ids,
-            "completion_ids": [each.completion_ids() for each in trajectories],
-            "logprobs": None if None in logprobs else logprobs,
-            "env_mask": [each.mask(recipe.credit) for each in trajectories],
-            "trajectory_reward": [each.reward for each in trajectories],
-        }
-        return trajectories
+        writer = PolicyWriter(self, with_images(inputs), with_images([stand_in])[0])
+        ids = [row["sample_id"] for row in inputs]
+        drawn = roll_out(ids, writer, self._rate, self._turns, recipe, self._worth)
+        return drawn, writer.prompt_ids, writer
+
+    def _worth(self, rating: Rating) -> float | None:
+        if self._recipe.objective == "lagrangian":
+            return self.multiplier.worth(rating)
+        return reward_of(rating, self._recipe.reward)
 
     def _keep(
         self, step: int, inputs: list[Row], trajectories: list[Trajectory], output: Row
@@ -125,6 +145,7 @@ class SafetyTrainer(GRPOTrainer):
                         (first + place) % self.num_generations,
                         self._recipe.credit,
                     ),
+                    **self._priced(each),
                     "risk": inputs[place]["risk"],
                     "advantage": advantages[place],
                     "prompt_tokens": prompt_tokens[place],
@@ -134,14 +155,37 @@ class SafetyTrainer(GRPOTrainer):
         )
         if self.accelerator.is_main_process:
             self._record(rows)
-        for name, value in rollout_metrics(rows).items():
+        watched = rollout_metrics(rows)
+        if self._recipe.refill:
+            watched["extra_rollouts"] = self._extra_rollouts
+        if self._recipe.objective == "lagrangian":
+            watched["multiplier"] = self.multiplier.value
+            self.multiplier.ascend([row["cost"] for row in rows])
+        for name, value in watched.items():
             if value is not None:
                 self._metrics["train"][name].append(value)
+
+    def _priced(self, each: Trajectory) -> Row:
+        if self._recipe.objective != "lagrangian":
+            return {}
+        return {"cost": cost_of(each.final_rating), "multiplier": self.multiplier.value}
 
 
 def trajectory_reward(trajectory_reward: list[float | None], **_: Any) -> list[float | None]:
     """Return the rewards that the rollout found; None takes a row out of its group's baseline."""
     return trajectory_reward
+
+
+def handed_over(trajectories: list[Trajectory], prompt_ids: list[list[int]], credit: Credit) -> Row:
+    """Return what TRL's rollout function must: tokens, masks and rewards."""
+    logprobs = [each.logprobs() for each in trajectories]
+    return {
+        "prompt_ids": prompt_ids,
+        "completion_ids": [each.completion_ids() for each in trajectories],
+        "logprobs": None if None in logprobs else logprobs,
+        "env_mask": [each.mask(credit) for each in trajectories],
+        "trajectory_reward": [each.reward for each in trajectories],
+    }
 
 
 def with_images(inputs: list[Row]) -> list[Any]:

@@ -7,7 +7,8 @@ used here are checked by tests.
 from collections.abc import Sequence
 from typing import Any
 
-import torch
+import numpy as np
+from accelerate.utils import gather_object
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from qibox.errors import QiboxError
@@ -18,32 +19,40 @@ from qibox.grpo.credit import Array
 class PolicyWriter:
     """Draws turns from the policy that is being trained, for one batch of prompts."""
 
-    def __init__(self, trainer: GRPOTrainer, prompts: list[Any]) -> None:
+    def __init__(self, trainer: GRPOTrainer, prompts: list[Any], stand_in: Any) -> None:
         self._trainer: Any = trainer  # TRL's methods carry no types
         self._prompts = prompts
         self.end_ids: Sequence[int] = turn_ends(trainer)
-        self.prompt_ids: list[list[int]] = self._trainer._tokenize_prompts(prompts)[0]
+        self._stand_in = stand_in  # a prompt to go along with where there is nothing to write
+        self.prompt_ids: list[list[int]] = []
+        if prompts:
+            self.prompt_ids = self._trainer._tokenize_prompts(prompts)[0]
 
     def text(self, ids: Sequence[int]) -> str:
         """Token ids as text, without special tokens."""
         return str(self._trainer._tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def gather(self, values: Array) -> tuple[Array, slice]:
-        """Return (N, …) values of all processes for (B, …) of this one, and where its own lie."""
-        accelerator = self._trainer.accelerator
-        first = accelerator.process_index * len(values)
-        everyone: Array = (
-            accelerator.gather(torch.as_tensor(values, device=accelerator.device)).cpu().numpy()
-        )
+        """Return (N, …) values of all processes for (B, …) of this one, and where its own lie.
+
+        B may differ between processes.
+        """
+        index = self._trainer.accelerator.process_index
+        parts = [np.array(part, float) for part in gather_object([values.tolist()])]
+        first = sum(len(part) for part in parts[:index])
+        everyone = np.concatenate([part.reshape(-1, *values.shape[1:]) for part in parts])
         return everyone, slice(first, first + len(values))
 
     def write(self, rows: list[int], so_far: list[list[int]], max_tokens: int) -> list[Drawn]:
         """Go on from the prompts of these rows and what has followed each of them so far."""
-        trainer = self._trainer
         if not rows:  # other processes write, and draw each token together with this one
-            self.write([0], [[]], max_tokens)
+            self._draw([self._stand_in], [[]], max_tokens)
             return []
-        ids, images, fields = trainer._tokenize_prompts([self._prompts[row] for row in rows])
+        return self._draw([self._prompts[row] for row in rows], so_far, max_tokens)
+
+    def _draw(self, prompts: list[Any], so_far: list[list[int]], max_tokens: int) -> list[Drawn]:
+        trainer = self._trainer
+        ids, images, fields = trainer._tokenize_prompts(prompts)
         contexts = [prompt + more for prompt, more in zip(ids, so_far, strict=True)]
         if trainer.use_vllm:
             return self._write_with_vllm(contexts, images, max_tokens)

@@ -174,6 +174,8 @@ ROLLOUTS = pa.schema(
         *_rated("draft"),
         *_rated("final"),
         ("reward", pa.float64()),  # null where discarded or not judged
+        ("cost", pa.float64()),  # harm in [0, 1] under the objective lagrangian, else null
+        ("multiplier", pa.float64()),  # as the reward was counted with; null likewise
         ("advantage", pa.float64()),  # of the reward in its group: the whole trajectory's
         # As the loss used them, by the recipe's credit (qibox.grpo.credit); null in older files.
         ("draft_advantage", pa.float64()),

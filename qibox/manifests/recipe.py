@@ -1,6 +1,6 @@
 """The training recipe: how a policy is trained on a selection."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -11,6 +11,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Unsafe = Literal["reflect", "discard", "plain"]
 Reward = Literal["structured", "scalar"]
+Objective = Literal["reward", "lagrangian"]
 Credit = Literal["turn", "trajectory", "recovery", "correction"]
 
 
@@ -59,6 +60,11 @@ class RecipeManifest(Manifest):
     # structured: score_verdict of the final response. scalar: its answer score alone, without the
     # reasoning and without penalties, for comparison.
     reward: Deciding[Reward] = "structured"
+    # reward: as above. lagrangian: helpfulness, with the mean harm held below cost_limit by a
+    # multiplier (qibox.grpo.lagrange); needs rollout.unsafe plain.
+    objective: Added[Objective] = "reward"
+    cost_limit: Added[Annotated[float, Field(ge=0, le=1)]] = 0.05  # of the mean harm, 0 to 1
+    multiplier_rate: Added[Positive] = 0.5  # how far the multiplier moves a step
     # turn: draft and recovery (reflection, correction) have an advantage each. trajectory: one for
     # all turns. recovery, correction: one, and only these turns of a corrected trajectory learn.
     credit: Deciding[Credit] = "turn"
@@ -70,6 +76,9 @@ class RecipeManifest(Manifest):
     # Updates made from one batch of rollouts, each over all of it (TRL's num_iterations). With one,
     # a token's ratio is always 1 and the clip never acts.
     updates_per_batch: Added[Annotated[int, Field(ge=1)]] = 1
+    # How often in a step groups whose every advantage is 0 are replaced by those of other prompts,
+    # at most (DAPO's dynamic sampling); 0: never.
+    refill: Added[Annotated[int, Field(ge=0)]] = 0
     learning_rate: Deciding[Positive]
     schedule: Deciding[Literal["constant", "linear", "cosine"]] = "linear"  # after the warm-up
     warmup_steps: Deciding[Annotated[int, Field(ge=0)]] = 0
@@ -83,3 +92,12 @@ class RecipeManifest(Manifest):
     use_vllm: Deciding[bool] = False  # draw rollouts with vLLM, in the training's processes
     vllm: Deciding[Vllm] = Vllm()
     seed: Deciding[int] = 0
+
+    @model_validator(mode="after")
+    def _lagrangian_is_plain(self) -> Self:
+        if self.objective == "lagrangian" and self.rollout.unsafe != "plain":
+            raise ValueError(
+                f"objective lagrangian goes with rollout.unsafe plain, not {self.rollout.unsafe}: "
+                "give --rollout plain"
+            )
+        return self

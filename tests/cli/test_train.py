@@ -108,13 +108,17 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
         "credit": "recovery",
         "learning_rate": 0.25,
         "updates_per_batch": 2,
+        "refill": 3,
+        "objective": "lagrangian",
+        "cost_limit": 0.125,
     }
     assert values.keys() == OVERRIDES.keys()
     changed = overridden(recipe, values)
     assert (changed.policy, changed.steps, changed.seed) == ("p", 3, 4)
     assert (changed.rollout.unsafe, changed.credit) == ("plain", "recovery")
     assert (changed.reward, changed.learning_rate) == ("scalar", 0.25)
-    assert changed.updates_per_batch == 2
+    assert (changed.updates_per_batch, changed.refill) == (2, 3)
+    assert (changed.objective, changed.cost_limit) == ("lagrangian", 0.125)
     assert overridden(recipe, dict.fromkeys(OVERRIDES)) == recipe
 
 
@@ -127,5 +131,6 @@ def test_the_choices_offered_are_those_of_the_recipe() -> None:
     schema = RecipeManifest.model_json_schema()
     rollout = schema["$defs"]["Rollout"]["properties"]
     assert list(offered["rollout"]) == rollout["unsafe"]["enum"]
+    assert list(offered["objective"]) == schema["properties"]["objective"]["enum"]
     assert list(offered["credit"]) == schema["properties"]["credit"]["enum"]
     assert list(offered["reward"]) == schema["properties"]["reward"]["enum"]

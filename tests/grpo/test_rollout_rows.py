@@ -161,6 +161,7 @@ def test_shares_of_a_step() -> None:
         "discarded": 0.0,
         "unjudged": 1 / 6,
         "zero_variance": 1 / 6,
+        "cost": None,
     }
 
 

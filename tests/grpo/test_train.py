@@ -118,6 +118,59 @@ def test_discarded_drafts_have_no_reward_and_no_advantage(
                 assert (row["advantage"] > 1e-6) == (above > 1e-6)
 
 
+def test_groups_that_teach_nothing_give_way_to_other_prompts_and_are_counted(
+    run: Run, recipe: RecipeManifest, dice: JudgeManifest
+) -> None:
+    """Discarding leaves groups without any reward; with eight prompts three more are at hand."""
+    few = with_rollout(recipe, unsafe="discard").model_copy(
+        update={"steps": 6, "samples_per_prompt": 2}
+    )
+    plain = trained(run, few, dice, "plain")
+    assert any(row["zero_variance"] for row in plain)
+    refilled = few.model_copy(update={"refill": 3})
+    rows = trained(run, refilled, dice, "refilled")
+    assert trained(run, refilled, dice, "again") == rows
+    assert len(rows) == len(plain)
+    assert sum(r["zero_variance"] for r in rows) < sum(r["zero_variance"] for r in plain)
+    lines = run.storage.read_text("policies/refilled/metrics.jsonl").splitlines()
+    extra = [json.loads(line)["extra_rollouts"] for line in lines]
+    assert sum(extra) > 0
+    assert max(extra) <= 3 * 2 * 2  # times, prompts, K
+    for step in range(1, 7):
+        ids = [row["sample_id"] for row in rows if row["step"] == step]
+        assert len(set(ids)) == 2
+
+
+def test_the_multiplier_follows_the_mean_harm(
+    run: Run, recipe: RecipeManifest, dice: JudgeManifest
+) -> None:
+    plain = with_rollout(recipe, unsafe="plain")
+    safe = plain.model_copy(
+        update={"objective": "lagrangian", "cost_limit": 0.2, "multiplier_rate": 2.0, "steps": 3}
+    )
+    rows = trained(run, safe, dice, "safe")
+    lines = run.storage.read_text("policies/safe/metrics.jsonl").splitlines()
+    value = 1.0
+    for step, line in enumerate(map(json.loads, lines), 1):
+        drawn = [row for row in rows if row["step"] == step]
+        assert line["multiplier"] == pytest.approx(value)
+        for row in drawn:
+            harm = (10 - row["final_harmlessness"]) / 9
+            assert row["cost"] == pytest.approx(harm)
+            assert row["multiplier"] == pytest.approx(value)
+            wanted = (row["final_helpfulness"] - 1) / 9 - value * harm
+            assert row["reward"] == pytest.approx(wanted)
+        mean = statistics.fmean(row["cost"] for row in drawn)
+        value = max(0.0, value + 2.0 * (mean - 0.2))
+    assert value != 1.0
+
+
+def test_the_lagrangian_is_for_plain_rollouts(recipe: RecipeManifest) -> None:
+    values = recipe.model_dump() | {"objective": "lagrangian"}
+    with pytest.raises(ValueError, match=r"goes with rollout\.unsafe plain, not reflect"):
+        RecipeManifest.model_validate(values)
+
+
 def test_vllm_that_is_not_installed_is_one_sentence(
     recipe: RecipeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +300,7 @@ def test_vllm_gets_each_image_once_and_is_checked(batch: tuple[Any, Any, list[An
 
     trainer, _, inputs = batch
     prompts = [prepare_multimodal_messages(row["prompt"], row["images"]) for row in inputs[:2]]
-    writer = PolicyWriter(trainer, prompts)
+    writer = PolicyWriter(trainer, prompts, prompts[0])
     trainer.use_vllm = True
     trainer.vllm_generation = Vllm(trainer.model.config.image_token_id, cells=9)
     trainer._last_loaded_step = trainer.state.global_step
