@@ -78,6 +78,14 @@ def test_an_error_that_breaks_the_process_is_passed_on():
         Batcher(4).map(range(4), run, failed)
 
 
+def test_an_error_that_concerns_all_items_is_passed_on_as_it_is():
+    def run(batch: Sequence[int]) -> list[str]:
+        raise PermissionError("the key is refused")
+
+    with pytest.raises(PermissionError, match="the key is refused"):
+        Batcher(4, fatal=(PermissionError,)).map(range(4), run, failed)
+
+
 def test_what_counts_as_out_of_memory():
     class OutOfMemoryError(RuntimeError):
         pass

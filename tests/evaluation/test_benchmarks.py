@@ -6,11 +6,13 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from qibox.errors import UsageError
 from qibox.evaluation.benchmarks import benchmark_job, profile_job, questions_of
 from qibox.evaluation.report import judged_rows, keep_rates
+from qibox.judges.hash import HashJudge
 from qibox.manifests import JudgeManifest, PoolManifest
 from qibox.manifests.load import load_manifest
 from qibox.opened import OpenRun
@@ -34,6 +36,7 @@ def evaluate(
     policies: Sequence[str],
     judges: Sequence[JudgeManifest] = (),
     benchmarks: Sequence[str] = BENCHMARKS,
+    retry: str | None = None,
     **how: Any,
 ) -> tuple[Watching, pd.DataFrame]:
     """What `qibox eval --replay answers` does."""
@@ -51,6 +54,7 @@ def evaluate(
             ],
             watcher,
             Settings(),
+            retry,
         )
     starts = starts_of(contenders)
     return watcher, pd.concat([keep_rates(run, pool.name, starts) for pool in pools])
@@ -166,6 +170,34 @@ def test_what_a_policy_was_trained_on_is_refused(run: Run) -> None:
     with pytest.raises(UsageError, match="'held' shares 2 samples"):
         evaluate(run, ["first"])
     assert not (Path(run.storage.path("evaluations/held/responses"))).exists()
+
+
+def test_a_policys_failed_rows_are_asked_again_and_others_policies_not(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judging = HashJudge.judge
+
+    def raising(self: HashJudge, samples: pa.Table, responses: pa.Table) -> pa.Table:
+        if pc.any(pc.match_substring(responses["text"], "b3 1")).as_py():
+            raise ValueError("bad day")
+        return judging(self, samples, responses)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HashJudge, "judge", raising)
+        evaluate(run, ["first", "second"], benchmarks=["held"])
+    before = files(run, "evaluations/held")
+    watcher, _ = evaluate(run, ["second"], benchmarks=["held"], retry="bad day")
+    assert watcher.waves == ["judgments-hash:2"]  # its own, and those of its start
+    changed = [n for n, file in files(run, "evaluations/held").items() if before.get(n) != file]
+    names = [name for name in changed if "/judgments/" in name]
+    assert names == [
+        f"evaluations/held/judgments/judge=hash/model={model}/shard-00000.parquet"
+        for model in ("second", START)
+    ]
+    failed = [row for row in judged_rows(run, "held").to_pylist() if row["reason"] is not None]
+    assert [(row["policy"], row["sample_id"], row["k"]) for row in failed] == [
+        ("first", "held:b3", 1)
+    ]
 
 
 def test_a_policy_answers_the_runs_own_pool(run: Run) -> None:

@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from qibox.errors import QiboxError, UsageError
 from qibox.pipelines.worker import STOPPED, DoUnits
 from qibox.run.layout import pool_path, scores_path
 from qibox.run.storage import Storage
-from qibox.run.units import Unit
+from qibox.run.units import Mend, Unit
 from qibox.scoring.progress import read_progress
 from qibox.scoring.stage import TellRows
 
@@ -55,6 +55,9 @@ class Notes:
             storage.write_table(unit.path, pa.table({"reason": [None]}), unit.key)
         self.inside -= 1
 
+    def mend(self, tool: Tool, storage: Storage, units: Sequence[Unit], report: TellRows) -> None:
+        self.log.extend(f"mended {unit.path}" for unit in units)
+
 
 def unit(n: int) -> Unit:
     return Unit(scores_path(n), f"key-{n}", n, 2, pool_path(n))
@@ -92,6 +95,17 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     report = read_progress(Storage(tmp_path), "scores")
     assert (report.units, report.rows, report.failed) == (3, 6, 3)
     assert report.reasons == {"bad": 3}
+
+
+def test_a_file_that_stands_is_mended_before_others_are_made(tmp_path: Path) -> None:
+    work = Notes()
+    step = worker(work, tmp_path)
+    step.setup()
+    list(step.process((unit(0),)))
+    ill = replace(unit(0), mend=Mend(rows=1, failed=1, reason=None))
+    assert list(step.process((unit(1), ill))) == [2]
+    step.teardown()
+    assert work.log[1:-1] == [unit(0).path, f"mended {unit(0).path}", unit(1).path]
 
 
 def test_a_failed_unit_takes_its_rows_back(tmp_path: Path) -> None:
