@@ -14,9 +14,10 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
     ``save_every`` counts rounds; 0: no checkpoints.
 
     Raises:
-        UsageError: a step's prompts cannot be divided among processes and devices, or no vLLM.
+        UsageError: a step's rollouts cannot be divided among processes and devices, or no vLLM.
         QiboxError: a launcher promised processes that are not there.
     """
+    _see_one_card()
     import torch
     from trl.trainer.grpo_config import GRPOConfig
 
@@ -24,11 +25,13 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
         _need_vllm()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     k = recipe.samples_per_prompt
-    at_once = recipe.prompts_per_device or max(1, recipe.prompts_per_step // processes)
-    if recipe.prompts_per_step % (at_once * processes):
+    rollouts = recipe.prompts_per_step * k
+    at_once = recipe.rollouts_per_device or max(1, rollouts // processes)
+    if rollouts % (at_once * processes):
         raise UsageError(
-            f"prompts_per_step {recipe.prompts_per_step} cannot be divided into {processes} "
-            f"processes of {at_once} prompts at once: make it a multiple of {processes * at_once}"
+            f"{recipe.prompts_per_step} prompts × {k} rollouts cannot be divided into {processes} "
+            f"processes of {at_once} rollouts at once: make prompts_per_step × samples_per_prompt "
+            f"a multiple of {processes * at_once}"
         )
     rollout = recipe.rollout
     longest = 2 * rollout.max_draft_tokens + rollout.max_reflection_tokens
@@ -37,8 +40,8 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
         max_steps=recipe.steps * recipe.updates_per_batch,
         seed=recipe.seed,
         num_generations=k,
-        per_device_train_batch_size=at_once * k,
-        gradient_accumulation_steps=recipe.prompts_per_step // (at_once * processes),
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=rollouts // (at_once * processes),
         max_completion_length=longest,
         temperature=rollout.temperature,
         top_p=rollout.top_p,
@@ -83,6 +86,13 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
     return arguments
 
 
+def _see_one_card() -> None:
+    """Make one card visible where this process is alone: TRL refuses to spread over several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+        os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[0]
+
+
 def _need_vllm() -> None:
     from importlib.util import find_spec
 
@@ -94,7 +104,11 @@ def _need_vllm() -> None:
 
 
 def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
-    """Load the start policy and its processor; weights in float32 unless the recipe says bf16."""
+    """Load the start policy and its processor.
+
+    Weights are float32 whatever the recipe says: bf16 is the precision of the forward and backward
+    pass (autocast), for at a rate of 1e-6 bf16 weights round nearly all of AdamW's moves away.
+    """
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -103,7 +117,7 @@ def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             source,
-            dtype=torch.bfloat16 if recipe.bf16 else torch.float32,
+            dtype=torch.float32,
             use_safetensors=True,
             **where,
         )

@@ -71,8 +71,9 @@ class RecipeManifest(Manifest):
     steps: Deciding[Annotated[int, Field(ge=1)]]  # rounds of rollouts
     samples_per_prompt: Deciding[Annotated[int, Field(ge=2)]] = 5  # K, the group
     prompts_per_step: Deciding[Annotated[int, Field(ge=1)]]
-    # at once, which the loss bnpo averages over; null: all of a step's
-    prompts_per_device: Deciding[Annotated[int, Field(ge=1)] | None] = None
+    # in one forward pass, which the loss bnpo averages over; may be less than a group; null: all of
+    # a step's
+    rollouts_per_device: Deciding[Annotated[int, Field(ge=1)] | None] = None
     # Updates made from one batch of rollouts, each over all of it (TRL's num_iterations). With one,
     # a token's ratio is always 1 and the clip never acts.
     updates_per_batch: Added[Annotated[int, Field(ge=1)]] = 1
@@ -88,7 +89,7 @@ class RecipeManifest(Manifest):
     loss: Deciding[Literal["grpo", "dapo", "dr_grpo", "bnpo"]] = "grpo"  # how tokens are averaged
     max_grad_norm: Deciding[Positive] = 1.0
     gradient_checkpointing: Operating[bool] = False
-    bf16: Deciding[bool] = False
+    bf16: Deciding[bool] = False  # forward and backward pass; weights are float32 either way
     use_vllm: Deciding[bool] = False  # draw rollouts with vLLM, in the training's processes
     vllm: Deciding[Vllm] = Vllm()
     seed: Deciding[int] = 0
@@ -101,3 +102,13 @@ class RecipeManifest(Manifest):
                 "give --rollout plain"
             )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _micro_batches_count_rollouts(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "prompts_per_device" in values:
+            raise ValueError(
+                f"prompts_per_device {values['prompts_per_device']} is now rollouts_per_device, "
+                "samples_per_prompt times as many or fewer"
+            )
+        return values

@@ -10,38 +10,39 @@ from pathlib import Path
 
 import yaml
 
-from qibox.torchvision_ops import declare_missing_operators
-
-declare_missing_operators()
-
-from qibox.grpo import trainer
 from qibox.grpo.conversation import Drawn
 from qibox.grpo.train import train
 from qibox.grpo.training_plan import resolve_training
-from qibox.grpo.writing import PolicyWriter
 from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
 from qibox.run.directory import Run
+from qibox.torchvision_ops import declare_missing_operators
 
 WORDS = range(10, 90)  # tokens of the miniature vocabulary that end no turn
 
 
-class Recorded(PolicyWriter):
-    """Writes what was recorded; says how often it was called with nothing to write."""
+def replay() -> None:
+    """Let every turn be the recorded one."""
+    declare_missing_operators()  # before anything imports transformers
+    from qibox.grpo import trainer
+    from qibox.grpo.writing import PolicyWriter
 
-    def write(self, rows: list[int], so_far: list[list[int]], max_tokens: int) -> list[Drawn]:
-        process = self._trainer.accelerator.process_index
-        k = self._trainer.num_generations
-        drawn = []
-        for row, before in zip(rows, so_far, strict=True):
-            place = (process * len(self._prompts) + row) % k
-            dice = random.Random(repr((self.prompt_ids[row], place, before)))
-            ids = [dice.choice(WORDS) for _ in range(dice.randint(1, max_tokens - 1))]
-            drawn.append(Drawn([*ids, self.end_ids[0]]))
-        return drawn
+    class Recorded(PolicyWriter):
+        def write(self, rows: list[int], so_far: list[list[int]], max_tokens: int) -> list[Drawn]:
+            process = self._trainer.accelerator.process_index
+            k = self._trainer.num_generations
+            drawn = []
+            for row, before in zip(rows, so_far, strict=True):
+                place = (process * len(self._prompts) + row) % k
+                dice = random.Random(repr((self.prompt_ids[row], place, before)))
+                ids = [dice.choice(WORDS) for _ in range(dice.randint(1, max_tokens - 1))]
+                drawn.append(Drawn([*ids, self.end_ids[0]]))
+            return drawn
+
+    trainer.PolicyWriter = Recorded  # type: ignore[misc]
 
 
 def main(run: str, recipe: str, name: str) -> None:
-    trainer.PolicyWriter = Recorded  # type: ignore[misc]
+    replay()
     opened = Run.open(run)
     wanted = RecipeManifest.model_validate(yaml.safe_load(Path(recipe).read_text()))
     judge = load_manifest(JudgeManifest, "hash")

@@ -171,6 +171,48 @@ def test_the_lagrangian_is_for_plain_rollouts(recipe: RecipeManifest) -> None:
         RecipeManifest.model_validate(values)
 
 
+def test_micro_batches_smaller_than_a_group_learn_the_same(
+    run: Run, recipe: RecipeManifest, dice: JudgeManifest
+) -> None:
+    whole = trained(run, recipe, dice, "whole")
+    small = recipe.model_copy(update={"rollouts_per_device": 1})
+    assert trained(run, small, dice, "small")[:6] == whole[:6]  # the first step's
+    losses = [
+        [json.loads(line)["loss"] for line in text.splitlines()]
+        for name in ("whole", "small")
+        for text in [run.storage.read_text(f"policies/{name}/metrics.jsonl")]
+    ]
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_at_rate_1e_6_nearly_all_weights_with_a_gradient_move(
+    run: Run, recipe: RecipeManifest, dice: JudgeManifest, tmp_path: Path, bf16: bool
+) -> None:
+    """Plain bf16 weights would round nine of ten such moves away."""
+    import torch
+
+    changes = {"steps": 1, "learning_rate": 1e-6, "schedule": "constant", "bf16": bf16}
+    recipe = recipe.model_copy(update=changes)
+    selection = read_selection(run.storage, "default")
+    rate = SelectionJudge(load_judge(dice), selection)
+    arguments = training_arguments(recipe, str(tmp_path))
+    trainer = make_trainer(recipe, selection, rate, lambda rows: None, arguments)
+    before = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    moved = learned = 0
+    for name, weight in trainer.model.named_parameters():
+        assert weight.dtype == torch.float32
+        squares = trainer.optimizer.state[weight].get("exp_avg_sq")
+        has_gradient = (
+            torch.zeros_like(weight, dtype=torch.bool) if squares is None else squares > 0
+        )
+        learned += int(has_gradient.sum())
+        moved += int((weight != before[name])[has_gradient].sum())
+    assert learned > 10_000
+    assert moved >= 0.9 * learned
+
+
 def test_vllm_that_is_not_installed_is_one_sentence(
     recipe: RecipeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,8 +225,10 @@ def test_vllm_that_is_not_installed_is_one_sentence(
 def test_processes_that_cannot_share_the_prompts_are_refused(
     recipe: RecipeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UsageError, match="2 cannot be divided into 3 processes"):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(
+        UsageError, match="2 prompts × 3 rollouts cannot be divided into 4 processes"
+    ):
         training_arguments(recipe, str(tmp_path))
 
 
