@@ -159,7 +159,9 @@ def found_benchmarks(suite: "SuiteManifest") -> "list[PoolManifest]":
     if not found.here:
         raise UsageError("; ".join(found.missing.values()))
     for label, why in found.missing.items():
-        console.err.print(f"Note: without {label}: {why}", highlight=False, markup=False)
+        console.err.print(
+            f"Note: without {label}: {why}", highlight=False, markup=False, soft_wrap=True
+        )
     return list(found.here.values())
 
 

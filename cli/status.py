@@ -10,7 +10,8 @@ from qibox.run.directory import DEFAULT_RUN
 def command(run: str) -> None:
     """Count a run's rows: in = scored + not scored, by stage and reason.
 
-    Works while the run is being scored, on any runner.
+    Works while the run is being scored, on any runner; also on RUN/evaluations/BENCHMARK and
+    RUN/profiles/POLICY.
 
     \b
     Example: qibox status runs/mini
@@ -22,14 +23,14 @@ def command(run: str) -> None:
     from qibox.scoring.plan import Job, make_plan
     from qibox.scoring.summary import summarise
 
-    opened = Run.open(run)
+    opened = Run.open_below(run)
     held_by = holder(opened.storage)
     if held_by is not None:
         console.err.print(f"being scored by {held_by}", highlight=False)
     index = opened.pool_index()
     if index is None:
         console.err.print(
-            "the pool has not been read to its end yet; `qibox score` goes on with it"
+            "the pool has not been read to its end yet; the same command goes on with it"
         )
         return
     job = Job(opened, index)

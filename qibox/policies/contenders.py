@@ -57,19 +57,21 @@ def contenders_of(
     """Find policies and, for those of the run, the ones they started from; starts come first.
 
     A policy is the name of one in the run, or a source (hub id, directory, builtin:<name>), which
-    stands alone. Equal starts are one contender. ``start`` is where a start policy is that was a
-    directory.
+    stands alone. Equal starts are one contender; of two directories of one name, the second one's
+    is longer. ``start`` is where a start policy is that was a directory.
 
     Raises:
         UsageError: no such policy, or its start policy cannot be found.
     """
     starts: dict[str, Contender] = {}
     found: dict[str, Contender] = {}
+    lineages = {policy: read_lineage(run.storage, policy) for policy in policies}
     with ExitStack() as stack:
-        for policy in dict.fromkeys(policies):
+        for policy, lineage in sorted(lineages.items(), key=lambda item: item[1] is None):
             after = stack.enter_context(contender_of(run, policy, running))
-            lineage = read_lineage(run.storage, policy)
-            if lineage is not None:
+            if lineage is None:
+                after = _apart(after, found)
+            else:
                 source, revision = start_source(lineage, start)
                 before = _apart(_elsewhere(source, revision, running, START), starts)
                 starts.setdefault(before.name, before)
@@ -111,6 +113,8 @@ def _elsewhere(source: str, revision: str | None, running: Running, prefix: str 
     is_path = directory is not None and not source.startswith("builtin:")
     shown = directory.resolve().name if is_path and directory is not None else source
     name = prefix + as_name(shown.removeprefix("builtin:") if prefix else shown)
+    if not prefix and name.startswith(START):  # it would be taken for a policy before training
+        name = f"from-{name}"
     return _contender(name, shown, source, revision, running, None)
 
 

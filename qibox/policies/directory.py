@@ -22,11 +22,13 @@ from qibox.selection.read import read_selection
 
 Lineage = dict[str, Any]
 
+_NAME = re.compile(r"[a-z0-9-]+")  # of a policy in a run; a path or hub id may look like anything
+
 
 def read_lineage(storage: Storage, name: str) -> Lineage | None:
     """Read a policy's lineage; None if no policy of that name was trained to its end."""
     path = policy_path(name, POLICY_FILE)
-    if not storage.exists(path):
+    if not _NAME.fullmatch(name) or not storage.exists(path):
         return None
     lineage: Lineage = yaml.safe_load(storage.read_text(path))
     return lineage

@@ -29,7 +29,14 @@ from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import describe
 from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
-from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
+from qibox.run.layout import (
+    PROFILES,
+    judgments_path,
+    pool_path,
+    responses_path,
+    scores_path,
+    split_home,
+)
 from qibox.run.storage import Storage
 from qibox.run.units import FORMAT, Shard, Unit, first_of, judgments_key, responses_key, scores_key
 
@@ -121,6 +128,18 @@ class Run:
         if manifest is None:
             raise UsageError(f"no run at {path}: `qibox score --out {path}` makes one")
         return cls(storage, manifest)
+
+    @classmethod
+    def open_below(cls, path: str | Path) -> "Run":
+        """Open a run, or what policies answered below one, in the storage that its writer locks.
+
+        Raises:
+            UsageError: as :meth:`open`.
+        """
+        above, home = split_home(str(path))
+        if home and (manifest := read_run_manifest(storage := Storage(above), home)) is not None:
+            return cls(storage, manifest, home, "" if home.startswith(PROFILES) else None)
+        return cls.open(path)
 
     @classmethod
     def create(

@@ -11,6 +11,9 @@ _SHARD = re.compile(
     r"/shard-\d{5,}\.parquet|pool/_index\.json"
 )
 
+PROFILES = "profiles/"
+_HOME = re.compile(r"(?P<run>.+)/(?P<home>(?:evaluations|profiles)/[^/]+)/?")
+
 
 def is_of_run(name: str) -> bool:
     """Whether a file's name is one that a run gives; any other file is somebody's own."""
@@ -42,6 +45,12 @@ def scores_path(shard: int, home: str = "") -> str:
     return f"{home}scores/shard-{shard:05d}.parquet"
 
 
+def split_home(path: str) -> tuple[str, str]:
+    """Take a path to answers of policies apart: the run's, and the home below it, else empty."""
+    found = _HOME.fullmatch(path)
+    return (found["run"], f"{found['home']}/") if found else (path, "")
+
+
 def evaluation_home(benchmark: str) -> str:
     """Where the answers of policies to a benchmark lie, in a run directory's own layout."""
     return f"evaluations/{benchmark}/"
@@ -49,7 +58,7 @@ def evaluation_home(benchmark: str) -> str:
 
 def profile_home(policy: str) -> str:
     """Where a policy's own answers to the run's pool lie."""
-    return f"profiles/{policy}/"
+    return f"{PROFILES}{policy}/"
 
 
 def policy_path(name: str, file: str = "") -> str:

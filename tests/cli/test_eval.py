@@ -133,7 +133,7 @@ class TestRecordedPolicies:
         done = evaluate(suite="mine.yaml")
         shown = printed(done)
         assert "Note: without SIUO: " in done.stderr
-        assert "hf download sinwang/SIUO" in " ".join(done.stderr.split())
+        assert "hf download sinwang/SIUO" in done.stderr
         assert "not evaluated: SIUO" in shown
         assert "the average weighs 2 benchmarks alike" in shown
         suite["benchmarks"] = [listed[1]]
@@ -211,6 +211,8 @@ class TestRecordedPolicies:
         rows = 3 * SAMPLES * K
         assert f"responses {rows} {rows} 0 0 judgments {rows} {rows} 0 0" in shown
         assert f"{SAMPLES} rows in = {SAMPLES} samples + 0 not samples" in shown
+        with locked(world.storage):  # whoever evaluates locks the run, not the benchmark's folder
+            assert "by process" in qibox("status", "run/evaluations/held").stderr
 
     def test_sql_sees_it_as_a_run_of_its_own(self, world: Run) -> None:
         evaluate("held", policies=POLICIES[:2])

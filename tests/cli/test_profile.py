@@ -83,6 +83,16 @@ def test_part_of_the_pool_and_fewer_answers(world: Run) -> None:
     assert qibox("sql", "run", count, "--format", "csv").stdout.split() == ["samples,n", "7,7"]
 
 
+def test_status_counts_a_profile(world: Run) -> None:
+    assert profile("--limit", 7).exit_code == 0
+    rows = cells(qibox("status", "run/profiles/first"))
+    assert rows == [
+        ["pool", str(POOL), str(POOL), "0", "0"],
+        ["responses", str(7 * K), str(7 * K), "0", "0"],
+        ["judgments", str(7 * K), str(7 * K), "0", "0"],
+    ]
+
+
 def test_answers_that_fail_are_left_out_of_the_means(world: Run) -> None:
     path = Path("answers/model=first/all.parquet")
     table = pq.read_table(path)

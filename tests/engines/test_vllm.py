@@ -178,7 +178,7 @@ class TestStructured:
     def test_a_schema_constrains_the_text(self, tmp_path):
         import tinymodel
 
-        source = tinymodel.make(tmp_path / "model", json_words=True)
+        source = tinymodel.make(tmp_path / "model", more=tinymodel.JSON_WORDS)
         settings = {"max_model_len": 128}
         spec = ModelSpec(source=str(source), engine="vllm", settings=settings)
         engine = load_engine("tiny", resolve_model(spec))

@@ -1,6 +1,7 @@
 """A Qwen2.5-VL-architecture model of random weights, made in a second, for tests of engines."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,12 +37,31 @@ TEMPLATE = (
 
 
 JSON_WORDS = ('{"safe": true}', '{"safe": false}')
+CRITERIA = (
+    "logical_coherence",
+    "image_grounding",
+    "safety_awareness",
+    "harmlessness",
+    "helpfulness",
+)
+VERDICT_WORDS = (  # a judge's verdict in a few pieces, with the spaces that vLLM's grammar wants
+    '{"rationale": "',
+    *(f'{word}"' for word in SENTENCE.split() if word.isalpha()),
+    *(f' "{name}": {value}' for name in CRITERIA for value in ("null", *range(1, 11))),
+    *(
+        f' "{name}": {value}'
+        for name in ("hallucination", "contradiction", "safe")
+        for value in ("true", "false")
+    ),
+    *(f' "grounding_gap": {value}' for value in range(4)),
+    "}",
+)
 
 
-def make(directory: Path, seed: int = 0, context: int = 256, *, json_words: bool = False) -> Path:
+def make(directory: Path, seed: int = 0, context: int = 256, more: Sequence[str] = ()) -> Path:
     """Write a model of about 50,000 parameters; answers end by themselves now and then.
 
-    With ``json_words`` its vocabulary can write two JSON objects.
+    Its vocabulary has ``more`` words besides those of SENTENCE, such as JSON_WORDS.
     """
     declare_missing_operators()
     import torch
@@ -55,7 +75,7 @@ def make(directory: Path, seed: int = 0, context: int = 256, *, json_words: bool
         Qwen2VLVideoProcessor,
     )
 
-    words = [*SPECIAL, *SENTENCE.split(), *(JSON_WORDS if json_words else ())]
+    words = [*SPECIAL, *SENTENCE.split(), *more]
     vocabulary = {word: i for i, word in enumerate(words)}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,47 @@ def test_a_policy_from_elsewhere_stands_alone(run: Run, tmp_path: Path) -> None:
             ("my-model", "My Model", None),
             ("builtin-strong", "builtin:strong", None),
         ]
+
+
+def test_a_path_that_leads_out_of_here_is_a_source(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = local_directory("builtin:strong")
+    assert source is not None
+    shutil.copytree(source, tmp_path / "weights")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with contender_of(run, "../weights") as contender:
+        assert (contender.name, contender.spec.source) == ("weights", "weights")
+    with pytest.raises(UsageError, match="is not a directory"), contender_of(run, "../none"):
+        pass
+
+
+def test_directories_of_one_name_are_two_contenders_unless_their_weights_are_the_same(
+    run: Run, tmp_path: Path
+) -> None:
+    for place, weights in (("a", "strong"), ("b", "cautious"), ("c", "strong")):
+        source = local_directory(f"builtin:{weights}")
+        assert source is not None
+        shutil.copytree(source, tmp_path / place / "default")
+    paths = [str(tmp_path / place / "default") for place in "abc"]
+    with contenders_of(run, paths) as alone:
+        names = [each.name for each in alone]
+        assert names[0] == "default"
+        assert re.fullmatch("default-[0-9a-f]{8}", names[1])
+        assert len(names) == 2  # the third is the first
+    with contenders_of(run, [paths[0], "default"]) as beside:
+        assert [(c.name, c.spec.source) for c in beside][1] == ("default", "policy:default")
+        assert [c.place for c in beside][2] == paths[0]
+        assert beside[2].name.startswith("default-")
+
+
+def test_a_directory_is_not_taken_for_a_policy_before_training(run: Run, tmp_path: Path) -> None:
+    source = local_directory("builtin:strong")
+    assert source is not None
+    shutil.copytree(source, tmp_path / "start-here")
+    with contender_of(run, str(tmp_path / "start-here")) as contender:
+        assert contender.name == "from-start-here"
 
 
 def test_recorded_answers_take_the_place_of_an_engine(run: Run, tmp_path: Path) -> None:
