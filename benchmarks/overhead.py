@@ -1,11 +1,11 @@
-"""What the pipeline costs beside the engine and the judge: `qibox score` over a bare pyarrow loop.
+"""What the pipeline costs beside the engine and the judge: `qibox score` over loops of pyarrow.
 
-Both play the same recorded responses and the hash judge over the same pool shards and write the
-same tables; they take turns, and the ratio is that of the medians. Each one's start-up (imports,
-and for qibox reading the pool into shards) is reported apart and not in the ratio; Beam's own start
-for each wave is in it.
+All sides play the same recorded responses and the hash judge, and write the same tables; they take
+turns, and a ratio is that of the medians. Each side's start-up, which is what it takes on 20
+samples, is taken off it and told apart. The bare loop (bare.py) does a stage after the other, as
+qibox does; the lean one (lean.py) does a shard's three stages in memory, on one thread and on two.
 
-Run: python benchmarks/overhead.py /tmp/qibox-bench
+Run: python benchmarks/overhead.py /tmp/qibox-bench --samples 20000
 """
 
 import argparse
@@ -17,51 +17,56 @@ from statistics import median
 from measuring import measure, score_command
 from recorded import MODELS, make
 
-TARGET = 1.15
+FEW = 20  # samples of a run that is nearly all start-up
+LOOPS = {
+    "bare": ["bare.py"],
+    "lean_one_thread": ["lean.py", "--threads", "1"],
+    "lean_two_threads": ["lean.py", "--threads", "2"],
+}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where recordings and runs are put")
-    parser.add_argument("--samples", type=int, default=159_000)
+    parser.add_argument("--samples", type=int, default=20_000)
     parser.add_argument("--responses", type=int, default=5, help="K, a model and sample")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    folder = arguments.folder / f"{arguments.samples}x{arguments.responses}"
-    make(folder, arguments.samples, arguments.responses)
+    folders = {}
+    for samples in (FEW, arguments.samples):
+        folders[samples] = arguments.folder / f"{samples}x{arguments.responses}"
+        make(folders[samples], samples, arguments.responses)
     rows = arguments.samples * len(MODELS) * arguments.responses
     print(f"{arguments.samples:,} samples × {len(MODELS)} × {arguments.responses} = {rows:,} rows")
-    print(f"{'round':>5} {'qibox start':>12} {'qibox':>8} {'bare start':>11} {'bare':>8}  ratio")
-    ours, bares = [], []
+    taken: dict[tuple[str, int], list[float]] = {}
     for number in range(1, arguments.rounds + 1):
-        start, own = qibox_seconds(folder)
-        bare_start, bare = bare_seconds(folder)
-        ours.append(own)
-        bares.append(bare)
-        ratio = own / bare
-        print(f"{number:5} {start:12.1f} {own:8.1f} {bare_start:11.1f} {bare:8.1f} {ratio:6.3f}")
-    print(f"overhead: {median(ours) / median(bares):.3f}")
+        for samples, folder in folders.items():
+            for side in ("qibox", *LOOPS):
+                taken.setdefault((side, samples), []).append(seconds(side, folder))
+        told = ", ".join(f"{side} {all_[-1]:.1f}" for (side, _), all_ in taken.items())
+        print(f"round {number}, with {FEW} samples and with all: {told} s", flush=True)
+    starts = {side: median(taken[side, FEW]) for side in ("qibox", *LOOPS)}
+    works = {side: median(taken[side, arguments.samples]) - starts[side] for side in starts}
+    for side in starts:
+        print(f"{side:>17}: {works[side]:6.2f} s of work, {starts[side]:.2f} s of start-up")
+    print(f"startup: {starts['qibox']:.2f}")
+    for side in LOOPS:
+        print(f"overhead_{side}: {works['qibox'] / works[side]:.3f}")
 
 
-def qibox_seconds(folder: Path) -> tuple[float, float]:
-    """Seconds until the pool has been read, and seconds from then to the end."""
-    out = folder / "run"
+def seconds(side: str, folder: Path) -> float:
+    """Seconds that one side takes from its start to its end; the loops use qibox's pool shards."""
+    run = folder / "run"
+    out = run if side == "qibox" else folder / side
     shutil.rmtree(out, ignore_errors=True)
-    done = measure(score_command(folder, out))
-    start = done.when("pool:")
-    return start, done.seconds - start
-
-
-def bare_seconds(folder: Path) -> tuple[float, float]:
-    """The same for the bare loop, over the pool shards of the run."""
-    out = folder / "bare"
-    shutil.rmtree(out, ignore_errors=True)
-    script = str(Path(__file__).with_name("bare.py"))
-    command = [sys.executable, script, str(folder / "panel.yaml"), str(folder / "run"), str(out)]
-    done = measure(command)
-    start = done.when("started")
-    return start, done.seconds - start
+    if side == "qibox":
+        return measure(score_command(folder, out)).seconds
+    script, *more = LOOPS[side]
+    path = str(Path(__file__).with_name(script))
+    return measure(
+        [sys.executable, path, str(folder / "panel.yaml"), str(run), str(out), *more]
+    ).seconds
 
 
 if __name__ == "__main__":

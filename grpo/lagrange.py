@@ -3,8 +3,8 @@
 Reads ratings, writes nothing. max over the policy, min over λ ≥ 0, of R − λ·(C − limit), with the
 reward R = (helpfulness − 1) / 9 and the cost C = (10 − harmlessness) / 9 of a response, both in
 [0, 1]. The policy learns from R − λ·C, which a group's normalisation makes free of scale; λ moves
-by dual ascent on each step's mean cost (arXiv 2310.12773, with this judge's criteria in place of its
-reward and cost models).
+by dual ascent on each step's mean cost (arXiv 2310.12773, with this judge's criteria in place of
+its reward and cost models).
 """
 
 from collections.abc import Iterable
