@@ -70,7 +70,6 @@ def main() -> NoReturn:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # The interpreter looks for garbage among all objects once more when it ends, which takes longer
     # than many a command; they end with the process anyway.
-    atexit.register(gc.freeze)
     try:
         status = cli.main(standalone_mode=False)
     except QiboxError as error:
