@@ -86,3 +86,7 @@ def _fail(message: str, status: int) -> NoReturn:
 
     click.echo(f"Error: {printable(message)}", err=True)  # it may quote what a file holds
     sys.exit(status)
+
+
+if __name__ == "__main__":  # as the processes of a training are started
+    main()

@@ -78,6 +78,13 @@ OVERRIDES = {
     help="Steps between two checkpoints, from which a stopped training goes on; 0 for none.",
 )
 @click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that share each step's rollouts, a GPU each where there are any.",
+)
+@click.option(
     "--overwrite", is_flag=True, help="Replace a policy of that name, once the new one is whole."
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be done, resolved, and stop.")
