@@ -5,7 +5,8 @@ for again, and then the file stands under the same key with another content: ano
 hash of all that was put in since the file was first written. A file notes its own edition, and the
 editions of the files that it was made of; so footers alone tell that a file has yet to follow what
 was mended before it. Nothing else is written down, and no order has to be kept: killed at any
-moment, each file is the old one or the new one, and what the new ones touch is known from them.
+moment, or by a power cut that takes back some names, each file is the old one or the new one, and
+what has to follow is known from them.
 """
 
 from collections.abc import Sequence

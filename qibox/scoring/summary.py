@@ -115,7 +115,7 @@ def _stage_count(
     done = {path: footers[path] for path in units if path in footers}
     failed = {path: footer.failed for path, footer in done.items() if footer.failed}
     again = {unit.path: unit.mend for unit in mended if unit.mend and unit.path in done}
-    better = sum(mend.failed - done[path].failed for path, mend in again.items())
+    better = sum(max(0, mend.failed - done[path].failed) for path, mend in again.items())
     return StageCount(
         name=folder,
         total=sum(units.values()),

@@ -248,6 +248,28 @@ def test_stopped_at_any_write_it_goes_on_and_nothing_is_lost(
         assert rows(out, table) == rows(whole, table)
 
 
+def test_a_mended_file_that_a_power_cut_took_back_is_followed_as_well(
+    data: Path, tmp_path: Path, endpoint: Endpoint
+) -> None:
+    out = tmp_path / "run"
+    endpoint.ailing = {"what is 3 ?": 500}
+    score(data, out, panel="asked")
+    endpoint.ailing = {}
+    path = out / "responses/model=ada/shard-00000.parquet"
+    old, before = path.read_bytes(), rows(out, "scores")
+    score(data, out, "--retry-failed", panel="asked")
+    whole = {table: rows(out, table) for table in TABLES}
+    path.write_bytes(old)  # its new name had not reached the disk
+    plain = score(data, out, "--max-reject-rate", 1, panel="asked")
+    assert plain.exit_code == 0
+    assert " mended, " not in plain.stdout
+    gone = [row for row in rows(out, "judgments") if row["score"] is None]
+    assert {(row["model"], row["sample_id"]) for row in gone} == {("ada", "small:s3")}
+    assert rows(out, "scores") not in (before, whole["scores"])
+    assert score(data, out, "--retry-failed", panel="asked").exit_code == 0
+    assert {table: rows(out, table) for table in TABLES} == whole
+
+
 def test_status_says_what_an_interrupted_retry_left_to_do(
     data: Path, tmp_path: Path, endpoint: Endpoint
 ) -> None:

@@ -101,9 +101,9 @@ def test_a_file_that_stands_is_mended_before_others_are_made(tmp_path: Path) -> 
     work = Notes()
     step = worker(work, tmp_path)
     step.setup()
-    list(step.process((unit(0),)))
+    list(step.process((0, [(unit(0),)])))
     ill = replace(unit(0), mend=Mend(rows=1, failed=1, reason=None))
-    assert list(step.process((unit(1), ill))) == [2]
+    assert list(step.process((1, [(unit(1), ill)]))) == [2]
     step.teardown()
     assert work.log[1:-1] == [unit(0).path, f"mended {unit(0).path}", unit(1).path]
 
