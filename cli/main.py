@@ -4,8 +4,6 @@ A :class:`~qibox.errors.QiboxError` and a wrong usage are one sentence on stderr
 traceback. Exit status: 0 done; 2 wrong usage; 3 done but too many rows failed; 1 anything else.
 """
 
-import atexit
-import gc
 import importlib
 import os
 import sys
