@@ -2,7 +2,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qibox.errors import QiboxError
@@ -51,6 +51,7 @@ def refusing(*texts: str) -> Callable[[Said], None]:
     return check
 
 
+@settings(max_examples=20)  # each failure frees memory, which walks through all objects
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uvwxyz")), max_size=12),
     st.sets(st.sampled_from("uvwxyz")),
@@ -65,6 +66,7 @@ def test_only_what_the_judge_raises_on_fails(said: Said, bad: set[str]) -> None:
         assert row == ({**dict.fromkeys(good), "reason": reason} if text in bad else good)
 
 
+@settings(max_examples=20)  # each failure frees memory, which walks through all objects
 @given(
     st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("uvwxyz")), max_size=12),
     st.sets(st.sampled_from("uvwxyz"), max_size=2),
