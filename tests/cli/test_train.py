@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -134,3 +136,13 @@ def test_the_choices_offered_are_those_of_the_recipe() -> None:
     assert list(offered["objective"]) == schema["properties"]["objective"]["enum"]
     assert list(offered["credit"]) == schema["properties"]["credit"]["enum"]
     assert list(offered["reward"]) == schema["properties"]["reward"]["enum"]
+
+
+def test_several_processes_are_started_by_one_command(run: Run, policy: Path) -> None:
+    wanted = ("--policy", str(policy), "--steps", "1", "--name", "both", "--processes", "2")
+    command = [sys.executable, "-m", "qibox.cli.main", "train", run.storage.url, *wanted]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lineage = yaml.safe_load(run.storage.read_text("policies/both/policy.yaml"))
+    assert lineage["processes"] == 2
+    assert done.stderr.count("training 1/1") == 1  # of several processes one tells

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -27,7 +27,7 @@ def kill_when_written(ending: str) -> None:
     usual = Storage.writing
 
     @contextmanager
-    def writing(self: Storage, name: str, **how: bool) -> Iterator[BinaryIO]:
+    def writing(self: Storage, name: str, **how: Any) -> Iterator[BinaryIO]:
         with usual(self, name, **how) as file:
             yield file
             if name.endswith(ending):
