@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.retrying import retry_option
+from qibox.cli.wave_options import ENGINES, samples_option, waves_options
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from qibox.manifests.pool import PoolManifest
     from qibox.manifests.suite import SuiteManifest
     from qibox.run.directory import Run
-
-ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
 
 
 @click.command(short_help="Measure policies' safety and helpfulness on held-out benchmarks.")
@@ -38,25 +36,12 @@ ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
     multiple=True,
     help="Judge's name or .yaml path; may be repeated.  [default: the run's first judge]",
 )
-@click.option(
-    "--samples-per-model",
-    type=click.IntRange(min=1),
-    help="Responses a sample.  [default: as the run's panel]",
-)
+@samples_option
 @click.option("--limit", type=click.IntRange(min=1), help="First N samples of each benchmark only.")
 @click.option("--start", help="Where the start policy is, if it was trained from a directory.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of every policy.")
 @click.option("--replay", metavar="PATH", help="Play recorded answers, by the policies' names.")
-@retry_option
-@click.option(
-    "--max-reject-rate",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Share of failed rows in any stage above which the exit status is 3.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
+@waves_options
 def command(
     run: str,
     policies: tuple[str, ...],

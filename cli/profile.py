@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.eval import ENGINES, chosen_judges
-from qibox.cli.retrying import retry_option
+from qibox.cli.eval import chosen_judges
+from qibox.cli.wave_options import ENGINES, samples_option, waves_options
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -21,24 +21,11 @@ if TYPE_CHECKING:
     help="Name of a policy in RUN; or a directory, hub id or builtin:<name>.",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="First N samples of the pool only.")
-@click.option(
-    "--samples-per-model",
-    type=click.IntRange(min=1),
-    help="Responses a sample.  [default: as the run's panel]",
-)
+@samples_option
 @click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of the policy.")
 @click.option("--replay", metavar="PATH", help="Play recorded answers, by the policy's name.")
-@retry_option
-@click.option(
-    "--max-reject-rate",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Share of failed rows in any stage above which the exit status is 3.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
+@waves_options
 def command(
     run: str,
     policy: str,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.retrying import retry_option
+from qibox.cli.wave_options import ENGINES, waves_options
 from qibox.importing import importing
 from qibox.run.directory import DEFAULT_RUN
 
@@ -24,7 +24,6 @@ COLUMNS = {  # option → the column of a file given as --pool that it names
     "severity_column": "severity",
     "risk_column": "risk",
 }
-ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
 STAGES = ["pool", "responses", "judgments", "scores"]
 
 
@@ -59,22 +58,13 @@ def column_options(command: Any) -> Any:
     type=click.Choice(STAGES),
     help="Take a changed manifest into the run: redo this stage and later ones where they changed.",
 )
-@retry_option
-@click.option(
-    "--max-reject-rate",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
-    help="Share of failed rows in any stage above which the exit status is 3.",
-)
 @click.option(
     "--images", metavar="PATH", help="Folder or zip that a --pool file's images are under."
 )
 @column_options
 @click.option("--trust-remote-code", is_flag=True, help="Let models run code of their own.")
 @click.option("--dry-run", is_flag=True, help="List waves, units and calls, and stop.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.argument("beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]")
+@waves_options
 def command(
     out: str,
     rescore: Any,
