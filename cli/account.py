@@ -42,6 +42,8 @@ def print_plan(plan: "Plan", index: "PoolIndex", out: str) -> None:
         )
     if plan.outdated:
         console.out.print(f"{len(plan.outdated)} files of another manifest would be set aside.")
+    if plan.damaged:
+        console.out.print(f"{len(plan.damaged)} damaged files would be set aside and made again.")
 
 
 def print_summary(summary: "Summary", out: str) -> None:

@@ -76,6 +76,13 @@ def main() -> NoReturn:
         _fail(error.format_message(), error.exit_code)
     except click.Abort:
         _fail("stopped; the same command goes on where this one ended", 130)
+    except Exception as error:
+        from qibox.trouble import told
+
+        trouble = told(error)
+        if trouble is None:
+            raise
+        _fail(str(trouble), trouble.exit_status)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -18,10 +18,11 @@ from qibox.run.directory import RunManifest
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.consent import RescoreStage
+from qibox.scoring.footers import OUTDATED
 from qibox.scoring.lock import locked
 from qibox.scoring.memory import share_arenas
 from qibox.scoring.opening import open_pool, open_run, sweep
-from qibox.scoring.plan import OUTDATED, Job, Plan, Wave, make_plan, set_aside
+from qibox.scoring.plan import Job, Plan, Wave, make_plan, set_aside
 from qibox.scoring.progress import clear_progress, take_stop
 from qibox.scoring.summary import Summary, summarise
 from qibox.scoring.watcher import Watcher
@@ -102,7 +103,8 @@ def _run_all(
     retry: str | None,
 ) -> list[Unit]:
     """Run each wave that has something to do; gives back the units that were mended."""
-    plan = make_plan(*jobs, retry=retry)
+    # To verify takes less on a disk than any model; elsewhere all would be fetched.
+    plan = make_plan(*jobs, retry=retry, verify=storage.is_local)
     _set_aside(storage, plan, watcher)
     mended: list[Unit] = []
     mends = retry is not None or any(wave.mends for wave in plan.waves)
@@ -141,6 +143,9 @@ def _set_aside(storage: Storage, plan: Plan, watcher: Watcher) -> None:
         where = f"{storage.url}/{OUTDATED}"
         watcher.remark(f"{len(plan.outdated)} files of another manifest moved to {where}")
         set_aside(storage, plan.outdated)
+    for sentence in plan.damaged.values():
+        watcher.remark(f"{sentence.partition(': ')[0]}: moved to {storage.url}/{OUTDATED}")
+    set_aside(storage, plan.damaged)
 
 
 def _run(storage: Storage, wave: Wave, watcher: Watcher, settings: Settings) -> None:

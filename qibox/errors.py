@@ -34,6 +34,10 @@ class PoolNotFoundError(UsageError):
     """A pool's data are not on this machine, and the hub did not give them."""
 
 
+class DamagedFileError(QiboxError):
+    """A file of a run does not hold what was written: the message names it and what mends it."""
+
+
 class TooManyRejectsError(QiboxError):
     """The work is done, but more rows failed than the caller allowed."""
 

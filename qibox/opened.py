@@ -10,10 +10,11 @@ import duckdb
 import pyarrow as pa
 
 from qibox.catalog.connect import connect
-from qibox.catalog.guard import check_query, sql_error
+from qibox.catalog.guard import check_query
 from qibox.errors import UsageError
 from qibox.run.directory import Run
 from qibox.run.finished import selection_files
+from qibox.trouble import query_trouble
 
 NEAR_IDS = 3  # ids named when one is not found
 
@@ -77,7 +78,7 @@ class OpenRun:
         try:
             return self._connection.sql(checked)
         except duckdb.Error as error:
-            raise sql_error(error) from error
+            raise query_trouble(error) from error
 
     def batches(self, query: str) -> pa.RecordBatchReader:
         """Return the result of any reading statement (DESCRIBE and EXPLAIN too), batch by batch.
@@ -89,7 +90,7 @@ class OpenRun:
         try:
             reader = self._connection.sql(checked).to_arrow_reader()
         except duckdb.Error as error:
-            raise sql_error(error) from error
+            raise query_trouble(error) from error
         return pa.RecordBatchReader.from_batches(reader.schema, _guarded(reader))
 
     @property
@@ -168,4 +169,4 @@ def _guarded(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     try:
         yield from reader
     except (OSError, pa.ArrowException) as error:
-        raise sql_error(error) from error
+        raise query_trouble(error) from error

@@ -7,16 +7,13 @@ against 0.8 s for all Q and U), but then ``WITH x AS (COPY … TO 'RUN/file') SE
 single SELECT statement, writes a file.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 import duckdb
-import pyarrow as pa
-import pyarrow.dataset as ds
-import pyarrow.fs
 
-from qibox.catalog.files import Part, tables_of
+from qibox.catalog.checked import CheckedDataset
+from qibox.catalog.files import tables_of
 from qibox.run.directory import Run
-from qibox.run.storage import Storage
 from qibox.tables import EVALUATIONS, VERDICTS
 
 TABLES = ("pool", "responses", "judgments", "scores", "selections", "rollouts", "rates")
@@ -102,24 +99,9 @@ def connect(run: Run, views: Collection[str] = VIEWS) -> duckdb.DuckDBPyConnecti
     needed = {*views}.union(*(tables for _, tables in derived))
     for name, schema, parts in tables_of(run):
         if name in needed:
-            connection.register(name, _dataset(run.storage, schema, parts))
+            connection.register(name, CheckedDataset.of(run.storage, schema, parts))
     for definition, _ in derived:
         connection.execute(definition)
     for lock in _LOCKS:
         connection.execute(lock)
     return connection
-
-
-def _dataset(storage: Storage, schema: pa.Schema, parts: Iterable[Part]) -> ds.FileSystemDataset:
-    """Files with the given columns; a column that a file lacks reads as null."""
-    filesystem = (
-        pyarrow.fs.LocalFileSystem()
-        if storage.is_local
-        else pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(storage.fs))
-    )
-    parquet = ds.ParquetFileFormat()
-    fragments = [
-        parquet.make_fragment(storage.path(name), filesystem, partition_expression=shared)
-        for name, shared in parts
-    ]
-    return ds.FileSystemDataset(fragments, schema, parquet, filesystem)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from qibox.catalog.checked import Part
 from qibox.run.directory import Run
 from qibox.run.finished import finished_selections, policy_names
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
@@ -35,9 +36,6 @@ _ANSWERED = re.compile(
     r"(?P<table>pool|responses|judgments)(?:/judge=(?P<judge>[^/]+))?(?:/model=(?P<model>[^/]+))?"
     r"/shard-\d{5,}\.parquet"
 )
-
-# One file of a table, and the value of the columns that all its rows share, if any.
-Part = tuple[str, ds.Expression | None]
 
 
 def tables_of(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:

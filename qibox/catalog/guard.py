@@ -5,6 +5,7 @@ import re
 import duckdb
 
 from qibox.errors import UsageError
+from qibox.trouble import query_trouble
 
 _READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 _SPACE = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
@@ -39,14 +40,8 @@ def check_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return query
 
 
-def sql_error(error: Exception) -> UsageError:
-    """DuckDB's message as one line, without the excerpt of the query."""
-    text = str(error).split("\n\nLINE ")[0]
-    return UsageError(" ".join(text.split()))
-
-
 def _parse(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
     try:
         return connection.extract_statements(query)
     except duckdb.Error as error:
-        raise sql_error(error) from error
+        raise query_trouble(error) from error

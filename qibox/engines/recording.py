@@ -5,6 +5,7 @@ The format is described in :mod:`qibox.engines.replay`.
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from qibox.engines.sources import content_digest
 from qibox.errors import UsageError
+from qibox.run.seal import SealedFile
 
 TYPES = {
     "sample_id": pa.string(),
@@ -101,9 +103,12 @@ def _folder_model(path: Path) -> str | None:
 def _checked(path: Path, source: str) -> pq.FileMetaData:
     """A file's footer, its columns checked against the import format."""
     try:
-        metadata = pq.read_metadata(path)
+        with checked(path) as file:
+            metadata = file.metadata
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"recorded responses at {source}: {path.name} is not Parquet") from error
+        raise UsageError(
+            f"recorded responses at {source}: {path.name} is not Parquet: {error}"
+        ) from error
     schema = metadata.schema.to_arrow_schema()
     missing = [name for name in REQUIRED if name not in schema.names]
     if missing:
@@ -120,6 +125,14 @@ def _checked(path: Path, source: str) -> pq.FileMetaData:
     return metadata
 
 
+@contextmanager
+def checked(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a recorded file; one that this package wrote is checked as it is read."""
+    with path.open("rb") as file:
+        sealed = SealedFile(file, lambda why: OSError(f"it is damaged ({why})"))
+        yield pq.ParquetFile(sealed, page_checksum_verification=True)
+
+
 def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_null(found):
         return True
@@ -134,7 +147,7 @@ def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
 def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
     """Some columns of one row group; a column that is not there is null, and k is 0."""
     try:
-        with pq.ParquetFile(piece.path) as file:
+        with checked(piece.path) as file:
             present = [name for name in columns if name in file.schema_arrow.names]
             table = file.read_row_group(piece.group, columns=present, use_threads=False)
         arrays: dict[str, Any] = {}

@@ -25,9 +25,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
+from fsspec.implementations.local import LocalFileSystem
 
+from qibox.catalog.checked import CHECKED_PARQUET
 from qibox.errors import UsageError
 from qibox.judges.table import score_columns
+from qibox.run.seal import check_sealed
 from qibox.tables import CRITERIA, VERDICTS
 from qibox.verdict import ANSWER_CRITERIA, FLAGS, REASONING_CRITERIA, VerdictWeights
 
@@ -104,7 +107,10 @@ class ReplayJudge:
 def _open(path: str) -> pyarrow.dataset.Dataset:
     try:
         filesystem, place = fsspec.core.url_to_fs(path)
-        return pyarrow.dataset.dataset(place, filesystem=filesystem, format="parquet")
+        found = pyarrow.dataset.dataset(place, filesystem=filesystem, format=CHECKED_PARQUET)
+        for file in found.files if isinstance(filesystem, LocalFileSystem) else ():
+            check_sealed(file)
+        return found
     except (OSError, ValueError, pa.ArrowException) as error:
         raise UsageError(
             f"no recorded verdicts can be read at {path}: give `path` a Parquet file or a "

@@ -6,6 +6,7 @@ shard file that is already there under the same key stays untouched.
 
 import pyarrow as pa
 
+from qibox.errors import DamagedFileError
 from qibox.run.layout import is_of_run, pool_path, rejects_path
 from qibox.run.storage import Storage
 from qibox.run.units import shard_key
@@ -74,12 +75,21 @@ class ShardWriter:
         shard = len(self.keys)
         table = pa.concat_tables(self._samples)
         key = shard_key(table)
-        if self._storage.table_key(self._pool_path(shard)) != key:
+        if not self._is_there(self._pool_path(shard), key):
             self._storage.write_table(self._pool_path(shard), table, key)
         self._write_rejects(shard)
         self.keys.append(key)
         self.sizes.append(table.num_rows)
         self._samples, self._rows, self._bytes = [], 0, 0
+
+    def _is_there(self, name: str, key: str) -> bool:
+        if self._storage.table_key(name) != key:
+            return False
+        try:
+            self._storage.check_table(name)
+        except DamagedFileError:
+            return False
+        return True
 
     def _write_rejects(self, shard: int) -> None:
         if self._rejects:

@@ -8,8 +8,9 @@ Temporary names start with a dot, so that no glob over ``*.parquet`` ever sees o
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -17,12 +18,14 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qibox.errors import UsageError
+from qibox.errors import DamagedFileError, UsageError
+from qibox.run.mending import damaged, telling_damage
+from qibox.run.seal import SealedFile, seal
 
 KEY = b"qibox.key"
 EDITION = b"qibox.edition"  # see qibox.run.editions
 MADE_OF = b"qibox.made_of"
-PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1}
+PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
 
 
 class Storage:
@@ -84,7 +87,7 @@ class Storage:
         # fsspec's own files upload what they hold when they are closed, after an error as well.
         with tempfile.TemporaryDirectory(prefix="qibox-") as folder:
             local = Path(folder) / "file"
-            with local.open("xb") as file:
+            with local.open("x+b") as file:
                 yield file
             self.fs.put_file(str(local), self.path(name))
 
@@ -93,7 +96,7 @@ class Storage:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
-            with temporary.open("xb") as file:
+            with temporary.open("x+b") as file:
                 yield file
                 file.flush()
                 if durable:
@@ -124,10 +127,49 @@ class Storage:
         if self.exists(name):
             self.fs.rm(self.path(name), recursive=True)
 
-    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
-        """Read a Parquet file, or some of its columns."""
+    def fault(self, name: str) -> Callable[[str], DamagedFileError]:
+        """What makes the error of a damaged file out of what is wrong with it."""
+        return partial(damaged, self.url, name, local=self.is_local)
+
+    @contextmanager
+    def parquet(self, name: str) -> Iterator[pq.ParquetFile]:
+        """Open a Parquet file to read from; each byte is checked before it is decoded.
+
+        Whoever reads batch by batch does so under :func:`qibox.run.mending.telling_damage`.
+
+        Raises:
+            DamagedFileError: the file is not what was written, at opening or at any reading.
+        """
         with self.reading(name) as file:
-            return pq.ParquetFile(file).read(columns=columns)
+            fault = self.fault(name)
+            with telling_damage(fault):
+                parquet = pq.ParquetFile(SealedFile(file, fault), page_checksum_verification=True)
+            yield parquet
+
+    def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """Read a Parquet file, or some of its columns.
+
+        Raises:
+            DamagedFileError: the file is not what was written.
+        """
+        with self.parquet(name) as parquet, telling_damage(self.fault(name)):
+            return parquet.read(columns=columns)
+
+    def check_table(self, name: str) -> None:
+        """Read all of a Parquet file and check it, decoding it only where it has no seal.
+
+        Raises:
+            DamagedFileError: the file is not what was written.
+        """
+        fault = self.fault(name)
+        with self.reading(name) as file, telling_damage(fault):
+            sealed = SealedFile(file, fault)
+            parquet = pq.ParquetFile(sealed, page_checksum_verification=True)
+            if sealed.is_sealed:
+                sealed.check()
+                return
+            for _ in parquet.iter_batches():
+                pass
 
     def write_table(self, name: str, table: pa.Table, key: str | None = None) -> None:
         """Write a Parquet file, with the key of the unit it completes in its metadata."""
@@ -153,18 +195,17 @@ class Storage:
         told = {name: text.encode() for name, text in notes.items() if text is not None}
         if told:
             schema = schema.with_metadata({**(schema.metadata or {}), **told})
-        with (
-            self.writing(name, named=False) as file,
-            pq.ParquetWriter(file, schema, **PARQUET_OPTIONS) as writer,
-        ):
-            yield writer
+        with self.writing(name, named=False) as file:
+            with pq.ParquetWriter(file, schema, **PARQUET_OPTIONS) as writer:
+                yield writer
+            seal(file)
 
     def table_key(self, name: str) -> str | None:
         """The unit key in a Parquet file's metadata; None if there is no such whole file or key."""
         try:
-            with self.reading(name) as file:
-                metadata = pq.ParquetFile(file).schema_arrow.metadata or {}
-        except (FileNotFoundError, pa.ArrowInvalid):  # damaged: its unit is not done
+            with self.parquet(name) as parquet:
+                metadata = parquet.schema_arrow.metadata or {}
+        except (FileNotFoundError, IsADirectoryError, DamagedFileError):  # its unit is not done
             return None
         key = metadata.get(KEY)
         return key.decode() if key else None

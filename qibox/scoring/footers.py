@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qibox.errors import DamagedFileError
+from qibox.run.mending import telling_damage
 from qibox.run.storage import EDITION, KEY, MADE_OF, Storage
 
+OUTDATED = "outdated"  # where files go that the manifest has no place for any more
 READERS = 16  # footers read at once; on an object store each waits for the network
 
 
@@ -21,6 +23,7 @@ class Footer:
     failed: int  # rows with a reason
     edition: str | None = None  # of its content, see qibox.run.editions; None: as first written
     made_of: str | None = None  # the editions of the files that it was made of
+    damage: str | None = None  # what is wrong with a file that is not what was written
 
 
 def read_footers(storage: Storage, names: Iterable[str]) -> dict[str, Footer]:
@@ -32,10 +35,9 @@ def read_footers(storage: Storage, names: Iterable[str]) -> dict[str, Footer]:
 
 
 def read_footer(storage: Storage, name: str) -> Footer | None:
-    """A file's footer; None if there is no such file. A damaged file is one without a key."""
+    """A file's footer; None if there is no such file."""
     try:
-        with storage.reading(name) as file:
-            parquet = pq.ParquetFile(file)
+        with storage.parquet(name) as parquet, telling_damage(storage.fault(name)):
             notes = parquet.schema_arrow.metadata or {}
             key, edition, made_of = (notes.get(name) for name in (KEY, EDITION, MADE_OF))
             return Footer(
@@ -47,8 +49,42 @@ def read_footer(storage: Storage, name: str) -> Footer | None:
             )
     except FileNotFoundError:
         return None
-    except (pa.ArrowInvalid, OSError):
-        return Footer(key=None, rows=0, failed=0)  # never taken for done: set aside and made again
+    except DamagedFileError as error:  # never taken for done: set aside and made again
+        return Footer(key=None, rows=0, failed=0, damage=str(error))
+
+
+def read_through(storage: Storage, names: Iterable[str]) -> dict[str, str]:
+    """Read files whole: what is wrong with those that are damaged, by name."""
+    names = list(names)
+    with ThreadPoolExecutor(READERS) as pool:
+        found = pool.map(lambda name: _damage(storage, name), names)
+        return {name: damage for name, damage in zip(names, found, strict=True) if damage}
+
+
+def damaged_tables(storage: Storage, *, through: bool) -> dict[str, str]:
+    """What is wrong with the damaged tables of a run, by name; from their footers, or all read.
+
+    What was set aside before does not count.
+    """
+    names = [
+        name
+        for name in storage.files("")
+        if name.endswith(".parquet") and not name.startswith(f"{OUTDATED}/")
+    ]
+    if through:
+        return read_through(storage, names)
+    footers = read_footers(storage, names)
+    return {name: each.damage for name, each in footers.items() if each.damage is not None}
+
+
+def _damage(storage: Storage, name: str) -> str | None:
+    try:
+        storage.check_table(name)
+    except FileNotFoundError:
+        return None
+    except DamagedFileError as error:
+        return str(error)
+    return None
 
 
 def _failed(parquet: pq.ParquetFile) -> int:

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from qibox.run.editions import joint_edition, next_edition
 from qibox.run.storage import Storage
@@ -97,12 +96,13 @@ class Patch:
         places, rows = np.concatenate(self._places), pa.concat_tables(self._rows)
         edition = next_edition(footer.edition, rows) if self._changed else footer.edition
         with (
-            storage.reading(unit.path) as file,
+            storage.parquet(unit.path) as old,
             storage.table_writer(
                 unit.path, rows.schema, unit.key, edition=edition, made_of=made_of
             ) as writer,
         ):
-            reader = RowReader(pq.ParquetFile(file), rows.schema.names, rows_at_once)
+            fault = storage.fault(unit.path)
+            reader = RowReader(old, rows.schema.names, rows_at_once, fault)
             start = 0
             while len(part := reader.take(rows_at_once)):
                 first, last = np.searchsorted(places, (start, start + len(part)))

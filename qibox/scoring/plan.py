@@ -5,7 +5,8 @@ they stand now (:mod:`qibox.scoring.mending`).
 
 A **wave** is all pending units that need the same engine: one for each model, one for each judge,
 then one for the scores. Runs that lie in one storage are planned together, so that a model that
-answers several of them is started once. Reads file footers only.
+answers several of them is started once. Reads file footers only,
+unless it is told to verify.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,12 +18,10 @@ from typing import Any
 from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
-from qibox.scoring.footers import Footer, read_footers
+from qibox.scoring.footers import OUTDATED, Footer, read_footers, read_through
 from qibox.scoring.mending import find_mends, is_stale
 from qibox.scoring.stage import Stage
 from qibox.scoring.stages import STAGE_FOLDERS, stages_of
-
-OUTDATED = "outdated"  # where files go that the manifest has no place for any more
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,7 @@ class Plan:
     waves: tuple[Wave, ...]
     footers: Mapping[str, Footer]  # of the files that are up to date, by path
     outdated: tuple[str, ...]  # files of another manifest, to be set aside
+    damaged: Mapping[str, str]  # files that are not what was written, and what is wrong with each
 
     @property
     def pending(self) -> int:
@@ -97,15 +97,20 @@ class Plan:
         return sum(len(wave.pending) for wave in self.waves)
 
 
-def make_plan(*jobs: Job, retry: str | None = None) -> Plan:
+def make_plan(*jobs: Job, retry: str | None = None, verify: bool = False) -> Plan:
     """List the waves of runs in one storage.
 
     With ``retry``, failed rows whose reason holds that text are to be asked again, those of a
-    stage as they stand now: what mending them changes in later stages is known only then.
+    stage as they stand now: what mending them changes in later stages is known only then. With
+    ``verify`` every file is read through, and a unit whose file is damaged is not done.
     """
     storage = jobs[0].run.storage
     present = [name for job in jobs for name in _tables(job.run)]
     footers = read_footers(storage, present)
+    damaged = {name: f.damage for name, f in footers.items() if f.damage is not None}
+    if verify:
+        damaged |= read_through(storage, (name for name in footers if name not in damaged))
+        footers = {name: footer for name, footer in footers.items() if name not in damaged}
     waves: list[tuple[Stage[Any], list[Unit]]] = []
     standing: dict[str, Unit] = {}
     for job in jobs:
@@ -119,7 +124,8 @@ def make_plan(*jobs: Job, retry: str | None = None) -> Plan:
     return Plan(
         waves=tuple(_wave(*waves[i], storage, kept, retry) for i in order),
         footers={path: kept[path] for path, unit in standing.items() if not is_stale(unit, kept)},
-        outdated=tuple(name for name in present if name not in standing),
+        outdated=tuple(n for n in present if n not in standing and n not in damaged),
+        damaged=damaged,
     )
 
 

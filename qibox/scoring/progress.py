@@ -16,13 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from qibox.errors import QiboxError, TooManyRejectsError, UsageError, WeightsNotFoundError
+from qibox.errors import (
+    DamagedFileError,
+    QiboxError,
+    TooManyRejectsError,
+    UsageError,
+    WeightsNotFoundError,
+)
 from qibox.run.storage import Storage
 
 FOLDER = "progress"
 INTERVAL_S = 0.5  # between two reports of one worker, on a local disk
 REMOTE_INTERVAL_S = 5.0  # on an object store, where each costs a request
-KINDS = (QiboxError, UsageError, WeightsNotFoundError, TooManyRejectsError)
+KINDS = (QiboxError, UsageError, WeightsNotFoundError, TooManyRejectsError, DamagedFileError)
 ERRORS = {kind.__name__: kind for kind in KINDS}
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qibox.run.mending import telling_damage
+from qibox.run.seal import Fault
 from qibox.run.storage import Storage
 
 SLICE_SAMPLES = 1000  # samples in memory at once
@@ -30,7 +32,10 @@ class Source:
 class RowReader:
     """Takes rows from a Parquet file, as many at a time as are asked for."""
 
-    def __init__(self, parquet: pq.ParquetFile, columns: Sequence[str], rows: int) -> None:
+    def __init__(
+        self, parquet: pq.ParquetFile, columns: Sequence[str], rows: int, fault: Fault
+    ) -> None:
+        self._fault = fault  # what a damaged file is told with
         self._batches = _batches(parquet, list(columns), rows)
         self._held: list[pa.RecordBatch] = []
         self._columns = list(columns)
@@ -40,13 +45,17 @@ class RowReader:
     def take(self, rows: int) -> pa.Table:
         """The next rows: exactly so many, or fewer at the end of the file."""
         have = sum(len(batch) for batch in self._held)
-        while have < rows and (batch := next(self._batches, None)) is not None:
+        while have < rows and (batch := self._next()) is not None:
             self._held.append(batch.select(self._columns))
             have += len(batch)
         table = pa.Table.from_batches(self._held, schema=self._schema)
         rest = table.slice(rows)
         self._held = rest.to_batches() if len(rest) else []
         return table.slice(0, rows)
+
+    def _next(self) -> pa.RecordBatch | None:
+        with telling_damage(self._fault):
+            return next(self._batches, None)
 
 
 def _batches(parquet: pq.ParquetFile, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
@@ -78,9 +87,10 @@ def slices(
     with ExitStack() as stack:
         readers = [
             RowReader(
-                pq.ParquetFile(stack.enter_context(storage.reading(source.path))),
+                stack.enter_context(storage.parquet(source.path)),
                 source.columns,
                 samples * source.per_sample,
+                storage.fault(source.path),
             )
             for source in sources
         ]

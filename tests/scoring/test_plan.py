@@ -43,7 +43,8 @@ def test_a_unit_is_done_only_under_its_own_key(tmp_path: Path) -> None:
     assert wave.pending == (judged[1], judged[2])
     assert wave.pending_rows == 4 + 6
     assert wave.shards() == [(judged[2],), (judged[1],)]  # by shard
-    assert plan.outdated == (judged[1].path, "scores/shard-00007.parquet")
+    assert plan.outdated == (judged[1].path,)
+    assert list(plan.damaged) == ["scores/shard-00007.parquet"]
     assert plan.footers.keys() == {
         u.path for w in plan.waves for u in w.units if u not in wave.pending
     }
