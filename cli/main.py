@@ -4,6 +4,7 @@ A :class:`~qibox.errors.QiboxError` and a wrong usage are one sentence on stderr
 traceback. Exit status: 0 done; 2 wrong usage; 3 done but too many rows failed; 1 anything else.
 """
 
+import contextlib
 import importlib
 import os
 import sys
@@ -70,6 +71,7 @@ def main() -> NoReturn:
     # than many a command; they end with the process anyway.
     try:
         status = cli.main(standalone_mode=False)
+        _flush()
     except QiboxError as error:
         _fail(str(error), error.exit_status)
     except click.ClickException as error:
@@ -82,8 +84,28 @@ def main() -> NoReturn:
         trouble = told(error)
         if trouble is None:
             raise
+        _forget_output()
         _fail(str(trouble), trouble.exit_status)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _flush() -> None:
+    """Put out what is left, while an error of it can still be told; a closed pipe ends quietly."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        sys.exit(1)
+
+
+def _forget_output() -> None:
+    """Let nothing be put out at the end that could not be put out before."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+        return
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, status: int) -> NoReturn:

@@ -91,7 +91,7 @@ def command(
         from qibox.cli.wave_progress import ConsoleWatcher
         from qibox.pipelines.run import Settings, score_run
         from qibox.run.directory import RUN_FILE, Run
-        from qibox.run.storage import Storage
+        from qibox.run.place import check_place
         from qibox.scoring.opening import check_rejects, dry_plan
 
     if beam_options and not beam_options[0].startswith("-"):
@@ -101,7 +101,7 @@ def command(
         )
     if not math.isfinite(max_reject_rate):
         raise click.UsageError("--max-reject-rate is no number: give a share from 0 to 1")
-    storage = Storage(out)
+    storage = check_place(out)
     goes_on = rescore != "pool" and storage.exists(RUN_FILE)
     manifest = run_manifest(options, Run.open(out).manifest if goes_on else None)
     settings = Settings(beam_options, trust_remote_code)

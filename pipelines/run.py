@@ -23,9 +23,11 @@ from qibox.scoring.lock import locked
 from qibox.scoring.memory import share_arenas
 from qibox.scoring.opening import open_pool, open_run, sweep
 from qibox.scoring.plan import Job, Plan, Wave, make_plan, set_aside
-from qibox.scoring.progress import clear_progress, take_stop
+from qibox.scoring.progress import clear_progress, said_by_worker, take_stop
+from qibox.scoring.space import check_space
 from qibox.scoring.summary import Summary, summarise
 from qibox.scoring.watcher import Watcher
+from qibox.trouble import told
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _run_all(
     # To verify takes less on a disk than any model; elsewhere all would be fetched.
     plan = make_plan(*jobs, retry=retry, verify=storage.is_local)
     _set_aside(storage, plan, watcher)
+    check_space(storage, plan)
     mended: list[Unit] = []
     mends = retry is not None or any(wave.mends for wave in plan.waves)
     for number in range(len(plan.waves)):
@@ -157,7 +160,19 @@ def _run(storage: Storage, wave: Wave, watcher: Watcher, settings: Settings) -> 
     except Exception as error:
         if "KeyboardInterrupt" in str(error):  # Beam makes it an error of the step that it met
             raise KeyboardInterrupt from None
-        stopped = take_stop(storage, wave.name)  # as the worker said it; Beam adds to the words
+        stopped = _stop_of(storage, wave, error)
         if stopped is None:
             raise
-        raise stopped.error() from None
+        raise stopped from None
+
+
+def _stop_of(storage: Storage, wave: Wave, error: Exception) -> QiboxError | None:
+    """Why a worker stopped: as it told through the storage or, where it could not, as it said.
+
+    Its own words come first: Beam adds to them.
+    """
+    try:
+        stopped = take_stop(storage, wave.name)
+    except OSError:
+        stopped = None
+    return said_by_worker(str(error)) or told(error) if stopped is None else stopped.error()

@@ -15,6 +15,7 @@ from typing import Any, cast
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, PipelineOptionsT, StandardOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.worker import sdk_worker
 
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
@@ -126,3 +127,8 @@ def _check_options(options: tuple[str, ...]) -> None:
 def quiet_beam() -> None:
     """Beam's workers tell of every step, and tell of each error what the error itself says."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    vars(sdk_worker)["print"] = _say_nothing  # beside its log, where threads are workers
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """The error itself comes back to whoever waits for the pipeline."""

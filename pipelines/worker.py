@@ -18,6 +18,7 @@ from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.progress import Reporter
 from qibox.scoring.stage import Stage, T, TellRows
+from qibox.trouble import told
 
 Work = Callable[[T, Storage, Sequence[Unit], TellRows], None]
 
@@ -144,9 +145,12 @@ class DoUnits(beam.DoFn, Generic[T]):
         try:
             with self._reporter.units(len(units)) as report:
                 work(self._tool, storage, units, report)
-        except QiboxError as error:
-            self._reporter.stop(error)
-            raise
+        except Exception as error:
+            trouble = told(error)
+            if trouble is None:
+                raise
+            self._reporter.stop(trouble)
+            raise trouble from error
 
     def teardown(self) -> None:
         """Let go of the tool."""

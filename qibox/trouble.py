@@ -80,7 +80,7 @@ def _of_place(error: OSError) -> QiboxError | None:
     if code is None:
         return _of_arrow(error)
     path = error.filename2 or error.filename
-    where = str(path) if path else "a file"
+    where = str(path) if path else "standard output"  # whatever else is written has its name
     says = _PLACES.get(code)
     if says is None:
         says = f"{(error.strerror or str(error)).lower()}: {KEPT}"

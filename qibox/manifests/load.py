@@ -82,6 +82,10 @@ def parse_manifest(kind: type[M], text: str, origin: str) -> M:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise UsageError(f"manifest {origin} is not YAML{line}: mend it and run again") from error
+    except RecursionError as error:
+        raise UsageError(
+            f"manifest {origin} is nested too deep: a manifest has a few levels, mend it"
+        ) from error
     if not isinstance(values, dict):
         raise UsageError(
             f"manifest {origin} must be a mapping of fields, not {type(values).__name__}"

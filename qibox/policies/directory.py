@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from qibox.engines.sources import BUILTIN, fingerprint, local_directory
 from qibox.errors import UsageError
@@ -30,7 +29,9 @@ def read_lineage(storage: Storage, name: str) -> Lineage | None:
     path = policy_path(name, POLICY_FILE)
     if not _NAME.fullmatch(name) or not storage.exists(path):
         return None
-    lineage: Lineage = yaml.safe_load(storage.read_text(path))
+    lineage: Lineage = storage.read_mapping(path)
+    if not isinstance(lineage.get("plan"), dict):
+        raise storage.fault(path)("its plan is gone")
     return lineage
 
 

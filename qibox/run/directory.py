@@ -155,7 +155,7 @@ class Run:
         """What reading the pool came to; None until it has been read to its end.
 
         Raises:
-            UsageError: the index is damaged.
+            DamagedFileError: it is not what was written.
         """
         name = f"{self.pool_home}{POOL_INDEX}"
         if not self.storage.exists(name):
@@ -163,10 +163,7 @@ class Run:
         try:
             return PoolIndex.model_validate_json(self.storage.read_text(name))
         except ValidationError as error:
-            raise UsageError(
-                f"{self.storage.url}/{name} is damaged: remove it, and `qibox score` reads "
-                "the pool again"
-            ) from error
+            raise self.storage.fault(name)("it is not the index that was written") from error
 
     def write_pool_index(self, index: PoolIndex) -> None:
         """Mark the pool as read."""
@@ -251,7 +248,7 @@ def parse_run_manifest(text: str, origin: str) -> RunManifest:
     """Check a run manifest's text; ``origin`` names it in the error."""
     try:
         return RunManifest.model_validate(yaml.safe_load(text))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{origin} is not YAML: score into another --out") from error
     except ValidationError as error:
         what = describe(error, RunManifest)

@@ -4,22 +4,32 @@ What the files hold is read in :mod:`qibox.selection.read` and :mod:`qibox.polic
 lineage of either is written last: without it the selection or policy is not there.
 """
 
+import re
+
 from qibox.errors import UsageError
 from qibox.run.layout import selection_path
 from qibox.run.storage import Storage
 
 LINEAGE = "selection.yaml"
 POLICY_FILE = "policy.yaml"
+_SHARD = re.compile(r"data/train-\d{5}-of-(?P<count>\d{5})\.parquet")
 
 
 def finished_selections(storage: Storage) -> dict[str, list[str]]:
-    """The shards of each finished selection, in order, by its name; one listing for all."""
+    """The shards of each finished selection, in order, by its name; one listing for all.
+
+    A shard that should be there is among them though it is gone, so that reading it fails; other
+    files beside them are somebody's own.
+    """
     parts = [file.split("/") for file in storage.files("selections")]
-    finished = {name: list[str]() for _, name, *rest in parts if rest == [LINEAGE]}
+    finished = {name: set[str]() for _, name, *rest in parts if rest == [LINEAGE]}
     for _, name, *rest in parts:
-        if name in finished and rest[:1] == ["data"] and rest[-1].endswith(".parquet"):
-            finished[name].append(selection_path(name, "/".join(rest)))
-    return finished
+        shard = _SHARD.fullmatch("/".join(rest))
+        if name in finished and shard is not None:
+            count = shard["count"]
+            shards = (f"data/train-{number:05d}-of-{count}.parquet" for number in range(int(count)))
+            finished[name].update(selection_path(name, each) for each in shards)
+    return {name: sorted(shards) for name, shards in finished.items()}
 
 
 def selection_names(storage: Storage) -> list[str]:

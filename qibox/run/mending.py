@@ -23,6 +23,10 @@ def how_to_mend(root: str, name: str, *, local: bool = True) -> str:
     fetch all of them.
     """
     first = "" if local else "remove it, and "
+    if name == "pool/_index.json":
+        return f"remove it, and `qibox score --out {root}` reads the pool again"
+    if name == "run.yaml":
+        return "put a copy in its place, or score into another --out; the tables beside it are kept"
     if _POOL.fullmatch(name):
         return (
             f"`qibox score --out {root} --rescore pool` with the options of this run reads it "

@@ -5,18 +5,21 @@ remote one is written to a local temporary file and then put under its final nam
 Temporary names start with a dot, so that no glob over ``*.parquet`` ever sees one.
 """
 
+import errno
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 from qibox.errors import DamagedFileError, UsageError
 from qibox.run.mending import damaged, telling_damage
@@ -67,8 +70,16 @@ class Storage:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
-        """Open a file to read bytes from."""
+        """Open a file to read bytes from; a pipe or a device, which might never end, is refused.
+
+        Raises:
+            DamagedFileError: what stands there is no file.
+        """
         path = self.path(name)
+        if self.is_local and not stat.S_ISREG(mode := Path(path).stat().st_mode):
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            raise self.fault(name)("a pipe or a device stands in its place")
         # Arrow reads its own kind of file without asking Python for each piece.
         with pa.OSFile(path) if self.is_local else self.fs.open(path, "rb") as file:
             yield cast(BinaryIO, file)
@@ -102,15 +113,41 @@ class Storage:
                 if durable:
                     os.fsync(file.fileno())
             temporary.replace(path)
+        except OSError as error:
+            if error.errno is not None and error.filename is None:
+                error.filename = str(path)  # writing to an open file does not name it
+            raise
         finally:
             temporary.unlink(missing_ok=True)
         if durable and named:
             _sync_directory(path.parent)
 
     def read_text(self, name: str) -> str:
-        """A file's text."""
+        """A file's text.
+
+        Raises:
+            DamagedFileError: its bytes are no UTF-8.
+        """
         with self.reading(name) as file:
-            return file.read().decode("utf-8")
+            content = file.read()
+        try:
+            return content.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise self.fault(name)(f"byte {error.start} is no UTF-8") from error
+
+    def read_mapping(self, name: str) -> dict[str, Any]:
+        """A YAML file's fields.
+
+        Raises:
+            DamagedFileError: it is no YAML, or holds something else.
+        """
+        try:
+            content = yaml.safe_load(self.read_text(name))
+        except (yaml.YAMLError, RecursionError) as error:
+            raise self.fault(name)("it is not YAML") from error
+        if not isinstance(content, dict):
+            raise self.fault(name)("its fields are gone")
+        return content
 
     def write_text(self, name: str, text: str, *, durable: bool = True) -> None:
         """Write a whole text file."""

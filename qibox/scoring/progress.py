@@ -5,7 +5,9 @@ something changed; whoever wants to know adds the files up. The files tell of wo
 was started; what is finished is known by the units' own files alone.
 """
 
+import contextlib
 import json
+import re
 import threading
 import time
 import uuid
@@ -30,6 +32,9 @@ INTERVAL_S = 0.5  # between two reports of one worker, on a local disk
 REMOTE_INTERVAL_S = 5.0  # on an object store, where each costs a request
 KINDS = (QiboxError, UsageError, WeightsNotFoundError, TooManyRejectsError, DamagedFileError)
 ERRORS = {kind.__name__: kind for kind in KINDS}
+_QUOTED = re.compile(
+    rf"(?:qibox\.errors\.)?(?P<kind>{'|'.join(ERRORS)}): (?P<message>.+?)(?: \[while running|\n|$)"
+)
 
 
 class Stopped(BaseModel):
@@ -120,7 +125,9 @@ class Reporter:
                 stopped=self._stopped,
                 at=time.time(),
             )
-        self._storage.write_text(self._name, report.model_dump_json(), durable=False)
+        # Where nothing can be written the work itself says so.
+        with contextlib.suppress(OSError):
+            self._storage.write_text(self._name, report.model_dump_json(), durable=False)
 
 
 class UnitReport:
@@ -178,6 +185,12 @@ def take_stop(storage: Storage, wave: str) -> Stopped | None:
     if stopped is not None:
         storage.remove(f"{FOLDER}/{wave}")
     return stopped
+
+
+def said_by_worker(text: str) -> QiboxError | None:
+    """The error that a runner quotes of a worker; None where it quotes none that we know."""
+    found = _QUOTED.search(text)
+    return ERRORS[found["kind"]](found["message"]) if found else None
 
 
 def clear_progress(storage: Storage) -> None:

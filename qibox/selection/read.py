@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import yaml
 
 from qibox.run.finished import LINEAGE, selection_files
 from qibox.run.layout import selection_path
@@ -51,8 +50,7 @@ def read_selection_lineage(storage: Storage, name: str) -> dict[str, Any] | None
     path = selection_path(name, LINEAGE)
     if not storage.exists(path):
         return None
-    content: dict[str, Any] = yaml.safe_load(storage.read_text(path))
-    return content
+    return storage.read_mapping(path)
 
 
 def first_images(images: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -15,7 +15,7 @@ def qibox(*arguments: object) -> Result:
 
 
 def test_help_shows_an_example() -> None:
-    assert "Example: qibox status" in qibox("status", "--help").output
+    assert "qibox status runs/mini --verify" in qibox("status", "--help").output
 
 
 def test_no_run_is_one_sentence(tmp_path: Path) -> None:

@@ -67,4 +67,7 @@ def test_a_footer_counts_failed_rows_without_reading_them(tmp_path: Path) -> Non
         "c.parquet": Footer("empty", 0, 0),
     }
     (tmp_path / "d.parquet").write_bytes(b"PAR1")
-    assert read_footer(storage, "d.parquet") == Footer(None, 0, 0)
+    damaged = read_footer(storage, "d.parquet")
+    assert damaged is not None
+    assert damaged.key is None
+    assert "d.parquet is damaged" in str(damaged.damage)

@@ -1,0 +1,118 @@
+"""Places where nothing can be written, or not enough: one sentence, and what is done is kept."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.commands import qibox
+from tests.recordings import record
+
+COMMAND = str(Path(sys.executable).with_name("qibox"))
+SIZES = ("4k", "16k", "32k", "48k", "64k", "96k", "128k", "160k", "256k", "400k")
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return record(tmp_path_factory.mktemp("recorded"), samples=40, k=4)
+
+
+def score(recorded: Path) -> list[object]:
+    pool, panel = recorded / "pool.yaml", recorded / "panel.yaml"
+    return ["score", "--pool", pool, "--panel", panel, "--judge", "hash", "-q", "--out"]
+
+
+@contextmanager
+def mounted(target: Path, *options: str) -> Iterator[Path]:
+    """A file system at a place; skips the test where mounting is not allowed."""
+    target.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", *options, str(target)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield target
+    finally:
+        subprocess.run(["umount", str(target)], check=True)
+
+
+@contextmanager
+def read_only(place: Path, target: Path) -> Iterator[Path]:
+    """The same directory at another place, where it cannot be written: root ignores modes."""
+    with mounted(target, "--bind", str(place)):
+        subprocess.run(["mount", "-o", "remount,ro,bind", str(target)], check=True)
+        yield target
+
+
+@pytest.mark.parametrize(
+    ("out", "says"),
+    [
+        ("{recorded}/pool.yaml", "is a file, not a directory"),
+        ("{recorded}/pool.yaml/run", "lies under"),
+        ("/dev/null", "is a device"),
+        ("http://localhost:1/run", "can only be read"),
+        ("memory://run", "nothing would be left"),
+        ("nosuch://run", "no storage can be opened"),
+        ("", "is empty"),
+    ],
+)
+def test_a_place_that_cannot_hold_a_run_is_refused(recorded: Path, out: str, says: str) -> None:
+    done = qibox(*score(recorded), out.format(recorded=recorded))
+    assert done.status == 2
+    assert says in done.stderr
+    assert done.stderr.startswith("Error: ")
+
+
+def test_a_read_only_run_is_read_and_not_written(recorded: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert qibox(*score(recorded), run).status == 0
+    with read_only(run, tmp_path / "ro") as frozen:
+        for command in (["status", frozen, "--verify"], ["sql", frozen, "from scores"]):
+            assert qibox(*command).status == 0
+        for command in ([*score(recorded), frozen], ["select", frozen, "--random", "5"]):
+            done = subprocess.run(
+                [COMMAND, *map(str, command)],
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode in (1, 2), done.stderr
+            assert "read-only" in done.stderr
+            assert str(frozen) in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_full_disk_stops_the_work_and_keeps_what_is_done(
+    recorded: Path, tmp_path: Path, size: str
+) -> None:
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", f"size={size}", "none") as disk:
+        run = disk / "run"
+        done = qibox(*score(recorded), run)
+        if done.status == 0:
+            return
+        assert done.status == 1, done.stderr
+        assert str(run) in done.stderr
+        assert "no space left" in done.stderr or "are free there" in done.stderr
+        assert done.stderr.count("\n") == 1
+        kept = {file: file.stat().st_mtime_ns for file in run.rglob("*.parquet")}
+        assert not list(run.rglob(".*.parquet.*"))
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        again = qibox(*score(recorded), run)
+        assert again.status == 0, again.stderr
+        assert {file: file.stat().st_mtime_ns for file in kept} == kept
+        assert qibox("status", run, "--verify").status == 0
+
+
+def test_output_to_a_full_or_closed_end_is_no_traceback(recorded: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert qibox(*score(recorded), run).status == 0
+    command = f"{COMMAND} sql {run} 'from responses' --format csv"
+    full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
+    assert full.returncode == 1
+    assert full.stderr.count("\n") == 1
+    assert "standard output cannot be used: there is no space left" in full.stderr
+    closed = subprocess.run(f"{command} | head -1", shell=True, capture_output=True, text=True)
+    assert closed.stderr == ""
+    assert closed.stdout.startswith("sample_id,")
