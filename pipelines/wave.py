@@ -19,6 +19,7 @@ from apache_beam.runners.worker import sdk_worker
 
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
+from qibox.pipelines.options import check_options, telling_runner
 from qibox.pipelines.worker import DoUnits
 from qibox.scoring.plan import Wave
 
@@ -58,16 +59,19 @@ def run_wave(
 
     Raises:
         UsageError: a Beam option that is unknown or does not hold.
+        QiboxError: a runner elsewhere could not be started, or failed.
         Exception: what Beam raises when a step fails.
     """
-    pipeline = beam.Pipeline(**_runner(wave.stage.concurrent, list(options)))
-    build(pipeline, root, wave, allow_remote_code)
-    result = pipeline.run()
-    try:
-        result.wait_until_finish()
-    except KeyboardInterrupt:
-        result.cancel()
-        raise
+    chosen = _runner(wave.stage.concurrent, list(options))
+    with telling_runner(chosen["options"]):
+        pipeline = beam.Pipeline(**chosen)
+        build(pipeline, root, wave, allow_remote_code)
+        result = pipeline.run()
+        try:
+            result.wait_until_finish()
+        except KeyboardInterrupt:
+            result.cancel()
+            raise
 
 
 def _runner(concurrent: bool, options: list[str]) -> dict[str, Any]:
@@ -122,6 +126,7 @@ def _check_options(options: tuple[str, ...]) -> None:
             f"Beam knows no option {', '.join(unknown)}: what comes after -- is for Beam, e.g. "
             "`-- --runner=PortableRunner --job_endpoint=HOST:PORT`"
         )
+    check_options(parsed)
 
 
 def quiet_beam() -> None:
