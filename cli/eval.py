@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qibox.cli.values import COUNT
 from qibox.cli.wave_options import ENGINES, samples_option, waves_options
 from qibox.run.directory import DEFAULT_RUN
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     help="Judge's name or .yaml path; may be repeated.  [default: the run's first judge]",
 )
 @samples_option
-@click.option("--limit", type=click.IntRange(min=1), help="First N samples of each benchmark only.")
+@click.option("--limit", type=COUNT, help="First N samples of each benchmark only.")
 @click.option("--start", help="Where the start policy is, if it was trained from a directory.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of every policy.")
 @click.option("--replay", metavar="PATH", help="Play recorded answers, by the policies' names.")

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from qibox.cli.streams import prepare_streams
 from qibox.errors import QiboxError
 from qibox.importing import importing
 from qibox.version import __version__
@@ -67,8 +68,7 @@ def main() -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # The interpreter looks for garbage among all objects once more when it ends, which takes longer
-    # than many a command; they end with the process anyway.
+    prepare_streams()
     try:
         status = cli.main(standalone_mode=False)
         _flush()
@@ -92,8 +92,7 @@ def main() -> NoReturn:
 def _flush() -> None:
     """Put out what is left, while an error of it can still be told; a closed pipe ends quietly."""
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         _forget_output()
         sys.exit(1)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.eval import chosen_judges
+from qibox.cli.values import COUNT
 from qibox.cli.wave_options import ENGINES, samples_option, waves_options
 from qibox.run.directory import DEFAULT_RUN
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Name of a policy in RUN; or a directory, hub id or builtin:<name>.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="First N samples of the pool only.")
+@click.option("--limit", type=COUNT, help="First N samples of the pool only.")
 @samples_option
 @click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of the policy.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qibox.cli.values import COUNT, SAMPLES, SEED
 from qibox.cli.wave_options import ENGINES, waves_options
 from qibox.importing import importing
 from qibox.run.directory import DEFAULT_RUN
@@ -50,9 +51,9 @@ def column_options(command: Any) -> Any:
 @click.option("--models", metavar="A,B", help="Only these models of the panel.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of every model.")
 @click.option("--replay", metavar="PATH", help="Play recorded responses instead of asking models.")
-@click.option("--samples-per-model", type=int, help="K, responses a model and sample.")
-@click.option("--limit", type=click.IntRange(min=1), help="Take this many samples of the pool.")
-@click.option("--seed", type=int, help="Seed of all sampling noise.")
+@click.option("--samples-per-model", type=SAMPLES, help="K, responses a model and sample.")
+@click.option("--limit", type=COUNT, help="Take this many samples of the pool.")
+@click.option("--seed", type=SEED, help="Seed of all sampling noise.")
 @click.option(
     "--rescore",
     type=click.Choice(STAGES),

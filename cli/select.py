@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qibox.cli.values import COUNT, SEED
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -55,17 +56,15 @@ FLAGS = {  # the option that sets each field of a request
     help="The minimum as a quantile of the written instability.",
 )
 @click.option("--box", help="Box's name or .yaml path.  [default: mini, on the miniature pool]")
-@click.option("--limit", type=click.IntRange(min=1), help="Keep at most this many.")
+@click.option("--limit", type=COUNT, help="Keep at most this many.")
 @click.option(
     "--rank",
     type=click.Choice(["instability", "random"]),
     help="Who goes first under a limit.  [default: instability]",
 )
-@click.option(
-    "--random", type=click.IntRange(min=1), metavar="N", help="No box: N scored samples at random."
-)
+@click.option("--random", type=COUNT, metavar="N", help="No box: N scored samples at random.")
 @click.option("--within", type=click.Choice(STRATA), help="Take quantiles and limit within strata.")
-@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Choose N, by quotas.")
+@click.option("--size", type=COUNT, metavar="N", help="Choose N, by quotas.")
 @click.option(
     "--stratify",
     metavar="COLUMNS",
@@ -77,7 +76,9 @@ FLAGS = {  # the option that sets each field of a request
     metavar="QUOTA",
     help="[COLUMN:] proportional, equal, sqrt, or VALUE=50% ….  [default: proportional]",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of what is drawn at random.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Seed of what is drawn at random."
+)
 @click.option("--name", default="default", show_default=True, help="Name of the selection.")
 @click.option("--overwrite", is_flag=True, help="Replace another selection of that name.")
 @click.option("--dry-run", is_flag=True, help="Show what would be chosen; write nothing.")

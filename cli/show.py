@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.cells import printable
+from qibox.cli.streams import as_utf8
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(arguments: tuple[str, ...], save: str | None, model: str | None) -> 
         raise UsageError(f"{len(arguments)} arguments were given: RUN and SAMPLE_ID are allowed")
     run = arguments[0] if len(arguments) == 2 else DEFAULT_RUN
     with qibox.open(run) as opened:
-        sample = opened.sample(arguments[-1] if arguments else _most_unstable(opened, run))
+        sample = opened.sample(as_utf8(arguments[-1]) if arguments else _most_unstable(opened, run))
         models = list(opened.run.manifest.panel.models)
     if model is not None and model not in models:
         raise UsageError(f"no model '{model}' in run {run}: it has {', '.join(models)}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from qibox.cli.cells import cell, plain, printable
+from qibox.cli.streams import as_utf8, read_text, write_utf8
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -59,13 +60,15 @@ def command(arguments: tuple[str, ...], form: str, max_rows: int) -> None:
     import qibox
 
     run, query = split_arguments(arguments)
+    if form != "table":
+        write_utf8(sys.stdout)
     with qibox.open(run) as opened:
         if query is not None:
-            print_result(opened, query, form, max_rows)
+            print_result(opened, as_utf8(query), form, max_rows)
         elif sys.stdin.isatty():
             interact(opened, form, max_rows)
         else:
-            print_result(opened, sys.stdin.read(), form, max_rows)
+            print_result(opened, read_text(sys.stdin), form, max_rows)
 
 
 def split_arguments(arguments: tuple[str, ...]) -> tuple[str, str | None]:

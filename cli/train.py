@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from qibox.cli.values import STEPS, TRAINING_SEED
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -35,8 +37,8 @@ OVERRIDES = {
 @click.option("--recipe", default="mini", show_default=True, help="Recipe's name, or a .yaml path.")
 @click.option("--policy", help="Start policy: directory, hub id or builtin:<name>.")
 @click.option("--name", default="default", show_default=True, help="Name of the new policy.")
-@click.option("--steps", type=click.IntRange(min=1), help="Rounds of rollouts.")
-@click.option("--seed", type=int, help="Seed of everything that is drawn.")
+@click.option("--steps", type=STEPS, help="Rounds of rollouts.")
+@click.option("--seed", type=TRAINING_SEED, help="Seed of everything that is drawn.")
 @click.option(
     "--rollout",
     type=click.Choice(["reflect", "discard", "plain"]),
@@ -117,11 +119,12 @@ def command(
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
+    from qibox.scoring.lock import locked
 
     if processes > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
         raise SystemExit(launched(processes, sys.argv[1:]))
-    if os.environ.get("RANK", "0") != "0":
-        console.err.quiet = True  # of several processes one tells
+    main = os.environ.get("RANK", "0") == "0"
+    console.err.quiet = not main  # of several processes one tells
     opened = Run.open(run)
     wanted = overridden(load_manifest(RecipeManifest, recipe), options)
     judge = training_judge(opened, wanted)
@@ -141,7 +144,8 @@ def command(
     done = Unfinished(opened.storage, name).last_checkpoint()
     if done:
         console.err.print(f"a checkpoint after step {done} is there")
-    with counting("training", wanted.steps) as advance:
+    lock = locked(opened.storage, f"policies/.{name}.lock", folder) if main else nullcontext()
+    with lock, counting("training", wanted.steps) as advance:
         train(
             opened,
             plan,

@@ -5,12 +5,13 @@ from typing import Any
 import click
 
 from qibox.cli.retrying import retry_option
+from qibox.cli.values import SAMPLES
 
 ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
 
 samples_option = click.option(
     "--samples-per-model",
-    type=click.IntRange(min=1),
+    type=SAMPLES,
     help="Responses a sample.  [default: as the run's panel]",
 )
 

@@ -14,7 +14,7 @@ from qibox.engines.sources import fingerprint, hub_commit, local_directory
 from qibox.errors import UsageError, WeightsNotFoundError
 from qibox.evaluation.contamination import refuse_benchmarks
 from qibox.fields import changed
-from qibox.manifests.common import Checked, Identifier
+from qibox.manifests.common import Checked, Identifier, check_name
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import load_manifest
 from qibox.manifests.recipe import RecipeManifest
@@ -55,6 +55,7 @@ def resolve_training(
         UsageError: no such selection, samples that come from a benchmark, too few samples for one
             step, or a start policy that cannot be found.
     """
+    check_name(name, "a policy")
     table = read_selection(run.storage, selection)
     refuse_benchmarks(run.manifest.pool, filter(None, pc.unique(table["source"]).to_pylist()))
     if len(table) < recipe.prompts_per_step:

@@ -3,13 +3,39 @@
 Every field says what it is there for (:mod:`qibox.fields`); a test refuses one that does not.
 """
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from qibox.errors import UsageError
 from qibox.fields import Prose
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+LONGEST_NAME = 100  # characters; file systems take 255 bytes, and some is put around a name
+
+Identifier = Annotated[str, Field(pattern=rf"^{NAME}$", max_length=LONGEST_NAME)]
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may name a selection, a policy or a manifest."""
+    return re.fullmatch(NAME, text) is not None and len(text) <= LONGEST_NAME
+
+
+def check_name(text: str, what: str) -> str:
+    """The text, where it may name ``what``.
+
+    Raises:
+        UsageError: it may not.
+    """
+    if not is_name(text):
+        shown = text if len(text) <= LONGEST_NAME else f"{text[:20]}… of {len(text)} characters"
+        raise UsageError(
+            f"'{shown}' is not a name for {what}: use lower-case letters, digits and single "
+            f"hyphens, at most {LONGEST_NAME} characters",
+            fields=["name"],
+        )
+    return text
 
 
 class Checked(BaseModel):

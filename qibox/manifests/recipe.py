@@ -68,8 +68,8 @@ class RecipeManifest(Manifest):
     # turn: draft and recovery (reflection, correction) have an advantage each. trajectory: one for
     # all turns. recovery, correction: one, and only these turns of a corrected trajectory learn.
     credit: Deciding[Credit] = "turn"
-    steps: Deciding[Annotated[int, Field(ge=1)]]  # rounds of rollouts
-    samples_per_prompt: Deciding[Annotated[int, Field(ge=2)]] = 5  # K, the group
+    steps: Deciding[Annotated[int, Field(ge=1, le=10_000_000)]]  # rounds of rollouts
+    samples_per_prompt: Deciding[Annotated[int, Field(ge=2, le=10_000)]] = 5  # K, the group
     prompts_per_step: Deciding[Annotated[int, Field(ge=1)]]
     # in one forward pass, which the loss bnpo averages over; may be less than a group; null: all of
     # a step's
@@ -92,7 +92,7 @@ class RecipeManifest(Manifest):
     bf16: Deciding[bool] = False  # forward and backward pass; weights are float32 either way
     use_vllm: Deciding[bool] = False  # draw rollouts with vLLM, in the training's processes
     vllm: Deciding[Vllm] = Vllm()
-    seed: Deciding[int] = 0
+    seed: Deciding[Annotated[int, Field(ge=0, lt=2**32)]] = 0  # as numpy takes them
 
     @model_validator(mode="after")
     def _lagrangian_is_plain(self) -> Self:

@@ -87,6 +87,8 @@ def contender_of(run: Run, policy: str, running: Running = Running()) -> Iterato
     Raises:
         UsageError: no such policy.
     """
+    if not policy.strip():
+        raise UsageError("--policy is empty: give the name of a policy, a directory or a hub id")
     lineage = read_lineage(run.storage, policy)
     if lineage is None:
         if not _is_source(policy):

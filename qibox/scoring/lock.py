@@ -27,17 +27,17 @@ EXPIRY_S = 90.0  # after which an unrenewed lease is free
 
 
 @contextmanager
-def locked(storage: Storage) -> Iterator[None]:
-    """Hold a run while the block runs.
+def locked(storage: Storage, file: str = NAME, what: str | None = None) -> Iterator[None]:
+    """Hold a run while the block runs, or ``what`` of it, by a lock of its own.
 
     Raises:
         QiboxError: another process holds it; the message says which.
     """
     if storage.is_local:
-        with _flock(storage):
+        with _flock(storage, file, what or storage.url):
             yield
     else:
-        with _lease(storage):
+        with _lease(storage, file, what or storage.url):
             yield
 
 
@@ -53,13 +53,13 @@ def holder(storage: Storage) -> str | None:
 
 
 @contextmanager
-def _flock(storage: Storage) -> Iterator[None]:
-    path = Path(storage.path(NAME))
+def _flock(storage: Storage, name: str, what: str) -> Iterator[None]:
+    path = Path(storage.path(name))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
         if not _try(file, fcntl.LOCK_EX, keep=True):
             file.seek(0)
-            raise _held(storage, _words(file.read()))
+            raise _held(storage, what, _words(file.read()))
         file.truncate(0)
         file.write(_me(time.time()))
         file.flush()
@@ -70,18 +70,18 @@ def _flock(storage: Storage) -> Iterator[None]:
 
 
 @contextmanager
-def _lease(storage: Storage) -> Iterator[None]:
-    if storage.exists(NAME):
-        text = storage.read_text(NAME).encode()
+def _lease(storage: Storage, name: str, what: str) -> Iterator[None]:
+    if storage.exists(name):
+        text = storage.read_text(name).encode()
         if _is_fresh(text):
-            raise _held(storage, _words(text))
+            raise _held(storage, what, _words(text))
     started = time.time()
-    storage.write_text(NAME, _me(started).decode())
+    storage.write_text(name, _me(started).decode())
     end = threading.Event()
 
     def renew() -> None:
         while not end.wait(RENEW_S):
-            storage.write_text(NAME, _me(started).decode())
+            storage.write_text(name, _me(started).decode())
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -90,7 +90,7 @@ def _lease(storage: Storage) -> Iterator[None]:
     finally:
         end.set()
         thread.join()
-        storage.remove(NAME)
+        storage.remove(name)
 
 
 def _try(file: BinaryIO, how: int, *, keep: bool = False) -> bool:
@@ -125,8 +125,8 @@ def _words(text: bytes) -> str:
         return "a process that has not said its name yet"
 
 
-def _held(storage: Storage, who: str) -> QiboxError:
+def _held(storage: Storage, what: str, who: str) -> QiboxError:
     return QiboxError(
-        f"{storage.url} is being written by {who}: wait for it (`qibox status {storage.url}` shows "
+        f"{what} is being written by {who}: wait for it (`qibox status {storage.url}` shows "
         "how far it is) or stop it"
     )

@@ -18,7 +18,7 @@ from qibox.manifests.load import load_manifest
 from qibox.manifests.panel import EngineName, ModelSpec, PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.read import resolve_pool
-from qibox.run.directory import RunManifest
+from qibox.run.directory import RUN_FILE, RunManifest
 from qibox.version import package_versions
 
 PACKAGES = (
@@ -83,7 +83,9 @@ def choose_engine(panel: PanelManifest, engine: EngineName) -> PanelManifest:
 
 
 def replay_responses(panel: PanelManifest, recordings: str) -> PanelManifest:
-    """The panel with every model's responses played from recordings."""
+    """The panel with every model's responses played from recordings; a run's are its responses."""
+    if Path(recordings, RUN_FILE).is_file():
+        recordings = str(Path(recordings, "responses"))
     models = {
         name: ModelSpec(source=recordings, engine="replay", size_b=spec.size_b)
         for name, spec in panel.models.items()

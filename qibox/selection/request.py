@@ -1,6 +1,5 @@
 """What a person asks of a selection."""
 
-import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,7 +7,7 @@ from pydantic import Field, model_validator
 from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
 from qibox.errors import UsageError
 from qibox.manifests.box import BoxManifest, Edge
-from qibox.manifests.common import Checked, Identifier
+from qibox.manifests.common import Checked, Identifier, check_name
 from qibox.selection.frame import Frame
 
 Within = Literal["pool", "risk", "category", "source"]
@@ -72,7 +71,7 @@ def by_box(
     if size is not None:
         box = box.model_copy(update={"limit": None})
     return Request(
-        name=_checked(name),
+        name=check_name(name, "a selection"),
         box=box,
         within=within or box.within,
         seed=seed,
@@ -94,7 +93,9 @@ def at_random(
         UsageError: the name is none.
     """
     within = within or "pool"
-    return Request(name=_checked(name), random=count, within=within, seed=seed, frame=frame)
+    return Request(
+        name=check_name(name, "a selection"), random=count, within=within, seed=seed, frame=frame
+    )
 
 
 def _check(box: BoxManifest) -> None:
@@ -111,13 +112,3 @@ def _check(box: BoxManifest) -> None:
         q_high=QUALITY_RANGE[1] if high.value is None else high.value,
         u_min=INSTABILITY_RANGE[0] if least.value is None else least.value,
     )
-
-
-def _checked(name: str) -> str:
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise UsageError(
-            f"'{name}' is not a name for a selection: use lower-case letters, digits and single "
-            "hyphens",
-            fields=["name"],
-        )
-    return name
