@@ -7,6 +7,7 @@ Temporary names start with a dot, so that no glob over ``*.parquet`` ever sees o
 
 import errno
 import os
+import re
 import stat
 import tempfile
 import uuid
@@ -29,6 +30,7 @@ KEY = b"qibox.key"
 EDITION = b"qibox.edition"  # see qibox.run.editions
 MADE_OF = b"qibox.made_of"
 PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
+_IN_A_FILE = re.compile(r"(.*?(?:shard-\d{5,}\.parquet|/train-[^/]+\.parquet|(?:^|/)\w+\.yaml))/")
 
 
 class Storage:
@@ -57,13 +59,17 @@ class Storage:
         return bool(self.fs.exists(self.path(name)))
 
     def files(self, folder: str) -> list[str]:
-        """Names of the files under a folder, at any depth, sorted; dot names are left out."""
+        """Names of the files under a folder, at any depth, sorted; dot names are left out.
+
+        A directory that stands where a file of a run belongs is one of them, so that it is not
+        taken for a file that is still to be made.
+        """
         base = self.path(folder)
         self.fs.invalidate_cache()  # other processes write too
         if not self.fs.exists(base):
             return []
         prefix = self.root.rstrip("/") + "/"
-        names = (str(found).removeprefix(prefix) for found in self.fs.find(base))
+        names = {_up_to_file(str(found).removeprefix(prefix)) for found in self.fs.find(base)}
         return sorted(
             n for n in names if not any(p.startswith(".") for p in PurePosixPath(n).parts)
         )
@@ -265,6 +271,12 @@ class Unwritten(Storage):
 
     def remove(self, name: str) -> None:
         """Remove nothing."""
+
+
+def _up_to_file(name: str) -> str:
+    """A file's name, cut after a folder that is named as only files of a run are."""
+    found = _IN_A_FILE.match(name)
+    return found[1] if found else name
 
 
 def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:

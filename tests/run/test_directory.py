@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from qibox.errors import UsageError
+from qibox.errors import DamagedFileError, UsageError
 from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest
 from qibox.run.directory import (
     POOL_INDEX,
@@ -107,7 +107,7 @@ def test_the_pool_index_marks_the_pool_as_read(run: Run) -> None:
 
 def test_a_damaged_pool_index_says_what_to_do(run: Run) -> None:
     run.storage.write_text(POOL_INDEX, '{"keys": [')
-    with pytest.raises(UsageError, match=r"_index.json is damaged: remove it"):
+    with pytest.raises(DamagedFileError, match=r"_index.json is damaged .+: remove it"):
         run.pool_index()
 
 
