@@ -17,6 +17,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 
 from qibox.run.mending import telling_damage
+from qibox.run.patience import PatientHandler
 from qibox.run.seal import SealedFile
 from qibox.run.storage import Storage
 
@@ -42,7 +43,7 @@ class CheckedDataset(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow is 
         filesystem = (
             pyarrow.fs.LocalFileSystem()
             if storage.is_local
-            else pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(storage.fs))
+            else pyarrow.fs.PyFileSystem(PatientHandler(storage.fs))
         )
         make = CHECKED_PARQUET.make_fragment
         fragments = [

@@ -12,10 +12,10 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
 import pyarrow as pa
@@ -24,7 +24,10 @@ import yaml
 
 from qibox.errors import DamagedFileError, UsageError
 from qibox.run.mending import damaged, telling_damage
+from qibox.run.patience import PatientFile, find_files, is_there, patiently
 from qibox.run.seal import SealedFile, seal
+
+R = TypeVar("R")
 
 KEY = b"qibox.key"
 EDITION = b"qibox.edition"  # see qibox.run.editions
@@ -56,7 +59,10 @@ class Storage:
 
     def exists(self, name: str) -> bool:
         """Whether a file or directory of that name exists."""
-        return bool(self.fs.exists(self.path(name)))
+        return is_there(self.fs, self.path(name), remote=not self.is_local)
+
+    def _patiently(self, work: Callable[[], R], name: str) -> R:
+        return patiently(work, self.path(name), remote=not self.is_local)
 
     def files(self, folder: str) -> list[str]:
         """Names of the files under a folder, at any depth, sorted; dot names are left out.
@@ -66,10 +72,11 @@ class Storage:
         """
         base = self.path(folder)
         self.fs.invalidate_cache()  # other processes write too
-        if not self.fs.exists(base):
+        if not self.exists(folder):
             return []
         prefix = self.root.rstrip("/") + "/"
-        names = {_up_to_file(str(found).removeprefix(prefix)) for found in self.fs.find(base)}
+        found = find_files(self.fs, base, remote=not self.is_local)
+        names = {_up_to_file(each.removeprefix(prefix)) for each in found}
         return sorted(
             n for n in names if not any(p.startswith(".") for p in PurePosixPath(n).parts)
         )
@@ -86,9 +93,14 @@ class Storage:
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
             raise self.fault(name)("a pipe or a device stands in its place")
-        # Arrow reads its own kind of file without asking Python for each piece.
-        with pa.OSFile(path) if self.is_local else self.fs.open(path, "rb") as file:
-            yield cast(BinaryIO, file)
+        with self._opened(path) as file:
+            yield file
+
+    def _opened(self, path: str) -> BinaryIO:
+        if self.is_local:  # Arrow reads its own kind of file without asking Python for each piece
+            return cast(BinaryIO, patiently(lambda: pa.OSFile(path), path, remote=False))
+        file = patiently(lambda: self.fs.open(path, "rb"), path, remote=True)
+        return cast(BinaryIO, PatientFile(file, path))
 
     @contextmanager
     def writing(self, name: str, *, durable: bool = True, named: bool = True) -> Iterator[BinaryIO]:
@@ -106,7 +118,7 @@ class Storage:
             local = Path(folder) / "file"
             with local.open("x+b") as file:
                 yield file
-            self.fs.put_file(str(local), self.path(name))
+            self._patiently(lambda: self.fs.put_file(str(local), self.path(name)), name)
 
     @contextmanager
     def _writing_local(self, path: Path, durable: bool, named: bool) -> Iterator[BinaryIO]:
@@ -162,13 +174,19 @@ class Storage:
 
     def move(self, name: str, target: str) -> None:
         """Put a file under another name, which no file has yet."""
-        self.fs.makedirs(self.path(target).rpartition("/")[0], exist_ok=True)
-        self.fs.mv(self.path(name), self.path(target))
+        source, place = self.path(name), self.path(target)
+        self.fs.makedirs(place.rpartition("/")[0], exist_ok=True)
+        if self.is_local:
+            self.fs.mv(source, place)
+            return
+        self._patiently(lambda: self.fs.copy(source, place), name)  # a store has no rename
+        self.remove(name)
 
     def remove(self, name: str) -> None:
         """Remove a file or a directory with all it holds, if it is there."""
         if self.exists(name):
-            self.fs.rm(self.path(name), recursive=True)
+            with suppress(FileNotFoundError):  # removed by an attempt whose answer was lost
+                self._patiently(lambda: self.fs.rm(self.path(name), recursive=True), name)
 
     def fault(self, name: str) -> Callable[[str], DamagedFileError]:
         """What makes the error of a damaged file out of what is wrong with it."""
@@ -252,25 +270,6 @@ class Storage:
             return None
         key = metadata.get(KEY)
         return key.decode() if key else None
-
-
-class Unwritten(Storage):
-    """A storage that takes whatever is written and keeps none of it; for dry runs.
-
-    Whoever writes, moves or removes passes through what is overridden here.
-    """
-
-    @contextmanager
-    def writing(self, name: str, *, durable: bool = True, named: bool = True) -> Iterator[BinaryIO]:
-        """Keep nothing."""
-        with tempfile.TemporaryFile() as file:
-            yield cast(BinaryIO, file)
-
-    def move(self, name: str, target: str) -> None:
-        """Move nothing."""
-
-    def remove(self, name: str) -> None:
-        """Remove nothing."""
 
 
 def _up_to_file(name: str) -> str:

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -81,7 +81,8 @@ def _lease(storage: Storage, name: str, what: str) -> Iterator[None]:
 
     def renew() -> None:
         while not end.wait(RENEW_S):
-            storage.write_text(name, _me(started).decode())
+            with suppress(OSError, QiboxError):  # a silent storage: the next time may do
+                storage.write_text(name, _me(started).decode())
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()

@@ -5,7 +5,8 @@ from pathlib import Path
 from qibox.errors import TooManyRejectsError, UsageError
 from qibox.run.directory import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
 from qibox.run.layout import is_of_run
-from qibox.run.storage import Storage, Unwritten
+from qibox.run.storage import Storage
+from qibox.run.unwritten import Unwritten
 from qibox.scoring.consent import RescoreStage, check_consent, compare
 from qibox.scoring.plan import Job, Plan, make_plan
 from qibox.scoring.stages import ASKING_FOLDERS, STAGE_FOLDERS

@@ -126,7 +126,7 @@ class Reporter:
                 at=time.time(),
             )
         # Where nothing can be written the work itself says so.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, QiboxError):
             self._storage.write_text(self._name, report.model_dump_json(), durable=False)
 
 

@@ -11,7 +11,8 @@ from qibox.errors import QiboxError, TooManyRejectsError, UsageError
 from qibox.manifests import JudgeManifest
 from qibox.pipelines.run import Settings, score_run
 from qibox.run.directory import RunManifest
-from qibox.run.storage import Storage, Unwritten
+from qibox.run.storage import Storage
+from qibox.run.unwritten import Unwritten
 from qibox.scoring.lock import locked
 from qibox.scoring.opening import check_rejects, dry_plan
 from qibox.scoring.plan import Wave
