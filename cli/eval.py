@@ -76,9 +76,12 @@ def command(
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import benchmark_job, questions_of
     from qibox.evaluation.report import keep_rates
+    from qibox.figures.rates import rates_figure
+    from qibox.figures.style import keep
     from qibox.pipelines.run import Settings, work_off
     from qibox.policies.contenders import Running, contenders_of, starts_of
     from qibox.run.directory import Run
+    from qibox.run.layout import evaluation_home
     from qibox.scoring.opening import check_rejects, open_pool
     from qibox.scoring.plan import Job
 
@@ -103,10 +106,12 @@ def command(
         )
     starts = starts_of(contenders)
     frames = [keep_rates(opened, pool.name, starts) for pool in benchmarks]
+    for pool, frame in zip(benchmarks, frames, strict=True):
+        keep(opened.storage, f"{evaluation_home(pool.name)}rates.png", rates_figure(frame))
     asked = [each.name for each in contenders]
     print_rates(frames, wanted, asked, [judge.name for judge in questions.judges])
     if not quiet:
-        console.err.print(f"answers and rates in {run}/evaluations", soft_wrap=True)
+        console.err.print(f"answers, rates and figures in {run}/evaluations", soft_wrap=True)
     for summary in summaries:
         print_mended(summary, retry_failed)
     for summary in summaries:

@@ -27,6 +27,7 @@ COMMANDS = (  # in the order of the work; each is the `command` of the module of
     "profile",
     "sql",
     "show",
+    "plot",
     "manifests",
     "doctor",
 )

@@ -1,9 +1,9 @@
 """selection → policy: train by GRPO as a plan says, and keep all that happened.
 
 Reads RUN/selections/<name>/ and the start policy. Writes RUN/policies/<name>/: model/ (safetensors
-and processor), rollouts/part-*.parquet, metrics.jsonl (a line a step) and, last, policy.yaml with
-the lineage. Until all of that is whole it lies in training/ below, from where a training that was
-stopped goes on (:mod:`qibox.grpo.unfinished`).
+and processor), rollouts/part-*.parquet, metrics.jsonl (a line a step), training.png (their curves)
+and, last, policy.yaml with the lineage. Until all of that is whole it lies in training/ below, from
+where a training that was stopped goes on (:mod:`qibox.grpo.unfinished`).
 
 Run it with ``qibox train``; on several devices ``torchrun --nproc-per-node N -m qibox.cli.main
 train``.
@@ -18,8 +18,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
+from qibox.figures.style import keep
+from qibox.figures.training import training_figure
 from qibox.grpo.configuring import load_policy, training_arguments
 from qibox.grpo.data import training_dataset
 from qibox.grpo.judging import SelectionJudge
@@ -102,6 +105,8 @@ def train(
         arguments.distributed_state.wait_for_everyone()
         if main:
             upload(Path(scratch, "model"), run.storage, f"{unfinished.folder}/model")
+            curves = training_figure({plan.name: pd.DataFrame(log.rows)})
+            keep(run.storage, f"{unfinished.folder}/training.png", curves)
             seconds = time.monotonic() - started
             unfinished.finish(_lineage(plan, log.rows, seconds, arguments.world_size))
         arguments.distributed_state.wait_for_everyone()  # the directory is the main process's

@@ -8,6 +8,7 @@ from qibox.manifests.box import Edge
 from qibox.manifests.pool import PoolManifest
 from qibox.run.directory import Run
 from qibox.selection.choose import Choice
+from qibox.selection.figure import FIGURE
 from qibox.selection.frame import quota_text
 from qibox.selection.mix import MixRow, starved
 from qibox.selection.quotas import shortfalls
@@ -26,6 +27,7 @@ def dataset_card(run: Run, choice: Choice, command: str | None = None) -> str:
             *_head(choice, licenses),
             *_counts(run, choice),
             *_sources(choice, licenses),
+            *_picture(),
             *_edges(choice),
             *_frame(choice),
             *_mix(choice.mix),
@@ -85,6 +87,11 @@ def _sources(choice: Choice, licenses: dict[str, str | None]) -> list[str]:
         for name, count in choice.sources.items()
     ]
     return ["## Sources", "", *_table(("source", "licence", "samples"), rows), ""]
+
+
+def _picture() -> list[str]:
+    text = "Where the pool's samples lie by quality and instability, and the mix before and after"
+    return ["## Where they lie", "", f"![{text}]({FIGURE})", ""]
 
 
 def _edges(choice: Choice) -> list[str]:

@@ -1,8 +1,9 @@
 """Write a selection: shard, card and, last, lineage. Whole or absent.
 
-Writes RUN/selections/<name>/: data/train-*.parquet, README.md, selection.yaml. On a local disk the
-folder is made under a name that starts with a dot and renamed, so that an older selection of that
-name lasts until the new one is whole; on an object store the lineage, put last, marks it whole.
+Writes RUN/selections/<name>/: data/train-*.parquet, box.png, README.md, selection.yaml. On a local
+disk the folder is made under a name that starts with a dot and renamed, so that an older selection
+of that name lasts until the new one is whole; on an object store the lineage, put last, marks it
+whole.
 """
 
 import shutil
@@ -13,11 +14,13 @@ from pathlib import Path
 import yaml
 
 from qibox.errors import UsageError
+from qibox.figures.style import keep
 from qibox.run.directory import Run
 from qibox.run.finished import LINEAGE
 from qibox.run.layout import selection_path
 from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
+from qibox.selection.figure import FIGURE, choice_figure
 from qibox.selection.lineage import differences, lineage
 from qibox.selection.read import read_selection_lineage
 from qibox.selection.shard import write_shard
@@ -88,6 +91,7 @@ def _write(
     command: str | None,
 ) -> None:
     write_shard(run, choice.chosen, folder, progress)
+    keep(run.storage, f"{folder}/{FIGURE}", choice_figure(run, choice))
     run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice, command))
     text = yaml.safe_dump(lineage(run, choice), sort_keys=False, allow_unicode=True)
     run.storage.write_text(f"{folder}/{LINEAGE}", text)

@@ -109,7 +109,7 @@ class TestRecordedPolicies:
         for row in (START, *POLICIES[:2]):
             assert shown.count(f" {row} ") == 2, row
         assert "average" in shown
-        assert "answers and rates in run/evaluations" in done.stderr
+        assert "answers, rates and figures in run/evaluations" in done.stderr
         safety = [r for name in BENCHMARKS for r in rates(world, name) if r["measure"] == "safety"]
         assert len(safety) == 3 * 2 * 2
 

@@ -37,6 +37,7 @@ def test_a_selection_is_data_card_and_lineage(run: Run) -> None:
     assert write_selection(run, chosen(run)) is True
     assert sorted(files(run)) == [
         "default/README.md",
+        "default/box.png",
         "default/data/train-00000-of-00001.parquet",
         "default/selection.yaml",
     ]

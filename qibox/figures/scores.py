@@ -1,0 +1,49 @@
+"""How quality, instability and its two parts are distributed, in the pool and in a box."""
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE
+from qibox.figures.data import BINS
+from qibox.figures.style import AFTER, BEFORE, counted, styled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+NAMES: Final = {
+    "quality": "quality Q (points)",
+    "instability": "instability U (points)",
+    "disagreement": "disagreement D (points)",
+    "self_instability": "self-instability V (points)",
+}
+
+
+@styled
+def scores_figure(counts: "pd.DataFrame", size: tuple[float, float] = (10, 2.6)) -> "Figure":
+    """Histograms of Q, U, D and V, the pool in grey and the box before it, on a logarithmic scale.
+
+    ``counts`` has the columns of :func:`qibox.figures.data.score_counts`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, len(NAMES), sharey=True)
+    for axes, (measure, name) in zip(panels, NAMES.items(), strict=True):
+        low, high = QUALITY_RANGE if measure == "quality" else INSTABILITY_RANGE
+        edges = np.linspace(low, high, BINS + 1)
+        part = counts[counts["measure"] == measure]
+        for column, colour, words in (("pool", BEFORE, "pool"), ("inside", AFTER, "in the box")):
+            heights = np.zeros(BINS)
+            heights[part["bin"].to_numpy(int)] = part[column]
+            axes.stairs(heights, edges, fill=True, color=colour, baseline=0.5, label=words)
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=0.5)
+        axes.set_xlim(low, high)
+        axes.set_xlabel(name)
+    counted(panels[0].yaxis)
+    panels[0].set_ylabel("samples in a bin (count)")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=2, fontsize=8)
+    return figure
