@@ -5,12 +5,14 @@ XXH3-128: not a cryptographic one, so it guards against chance (1e-24 over 10 mi
 whoever forges a collision only makes their own row count as a duplicate.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from qibox.pool.buffers import spans
+from qibox.pool.buffers import bytes_and_offsets, spans
 
 HASH = np.dtype("S16")  # numpy sorts these ten times faster than pairs of integers
 
@@ -53,16 +55,21 @@ def text_hashes(texts: pa.Array) -> Hashes:
 
 def content_hashes(questions: pa.Array, images: pa.Array) -> Hashes:
     """Hash of each row's question and image bytes; an absent image differs from an empty one."""
-    absent = images.is_null().to_pylist()
-    pairs = zip(spans(questions), spans(images), absent, strict=True)
     digest = xxhash.xxh3_128_digest
-    return _packed([digest(b"".join((b"-" if no else digest(i), q))) for q, i, no in pairs])
+    heads = [digest(image) for image in spans(images)]
+    for row in np.flatnonzero(images.is_null()).tolist():
+        heads[row] = b"-"
+    data, ends = bytes_and_offsets(questions)
+    text = data[ends[0] : ends[-1]].tobytes()  # of a slice, not of all that it was cut from
+    rows = zip(heads, pairwise((ends - ends[0]).tolist()), strict=True)
+    return _packed([digest(head + text[start:end]) for head, (start, end) in rows])
 
 
 def hexadecimal(hashes: Hashes) -> pa.Array:
     """The hashes as 32 hexadecimal digits each."""
-    raw = hashes.tobytes()
-    return pa.array([raw[at : at + 16].hex() for at in range(0, len(raw), 16)], pa.string())
+    ends = np.arange(0, 32 * len(hashes) + 1, 32, dtype=np.int32)
+    digits = hashes.tobytes().hex().encode()
+    return pa.StringArray.from_buffers(len(hashes), pa.py_buffer(ends), pa.py_buffer(digits))
 
 
 def _packed(digests: list[bytes]) -> Hashes:

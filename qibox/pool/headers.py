@@ -18,6 +18,9 @@ from qibox.pool.images import ImageError, decode_image, too_large
 HEAD = 32  # bytes looked at from the start
 SHORTEST = 64  # no real picture is shorter; what is gets decoded
 PNG_END = np.frombuffer(b"\0\0\0\0IEND\xaeB`\x82", np.uint8)
+TELLS_SIZE, LAST = (np.zeros(256, dtype=bool) for _ in range(2))  # of a JPEG's markers
+TELLS_SIZE[[m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC)]] = True
+LAST[[0xD9, 0xDA]] = True  # the picture's data, or its end: no size is told after them
 MAX_SEGMENTS = 200  # of a JPEG before its size is told
 
 Heads = npt.NDArray[np.int64]  # (rows, HEAD), of the rows of one format
@@ -68,13 +71,13 @@ def image_faults(images: pa.Array, max_pixels: int = MAX_PIXELS) -> pa.Array:
     ``images`` is a binary array; the answer a string array of its length.
     """
     look = Look(*bytes_and_offsets(images))
-    for measure in (_png, _jpeg, _webp, _gif, _bmp):
+    there = np.asarray(images.is_valid())
+    for measure in (_jpeg, _png, _webp, _gif, _bmp):
         measure(look)
-    pixels = look.width * look.height
-    doubtful = ~look.whole | (pixels <= 0) | (pixels > max_pixels)
-    doubtful &= np.asarray(images.is_valid())
-    if not doubtful.any():
-        return pa.nulls(len(images), pa.string())
+        pixels = look.width * look.height
+        doubtful = (~look.whole | (pixels <= 0) | (pixels > max_pixels)) & there
+        if not doubtful.any():  # a pool's images are mostly of one format
+            return pa.nulls(len(images), pa.string())
     faults: list[str | None] = [None] * len(images)
     for row in np.flatnonzero(doubtful).tolist():
         if look.whole[row] and pixels[row] > max_pixels:
@@ -145,10 +148,10 @@ def _jpeg(look: Look) -> None:
             return
         segment = look.data[at[:, None] + np.arange(9)].astype(np.int64)
         marker = segment[:, 1]
-        size = (marker >= 0xC0) & (marker <= 0xCF) & ~np.isin(marker, (0xC4, 0xC8, 0xCC))
+        size = TELLS_SIZE[marker]
         told = rows[size]
         look.height[told], look.width[told] = _big(segment, 5, 2)[size], _big(segment, 7, 2)[size]
-        further = ~size & (segment[:, 0] == 0xFF) & ~np.isin(marker, (0xD9, 0xDA))
+        further = ~size & (segment[:, 0] == 0xFF) & ~LAST[marker]
         step = np.where(
             marker == 0xFF, 1, 2 + _big(segment, 2, 2)
         )  # 0xFF before a marker is filler

@@ -51,3 +51,14 @@ def test_spans_are_the_values(values: list[bytes | None], start: int) -> None:
         column = pa.array(values, kind).slice(start)
         assert [bytes(span) for span in spans(column)] == [v or b"" for v in values[start:]]
         assert len(bytes_and_offsets(column)[1]) == len(column) + 1
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=3)), min_size=1, max_size=6), st.data())
+def test_a_slice_has_the_hashes_of_its_rows(texts: list[str | None], data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(texts) - 1))
+    questions = pa.array(texts, pa.string())
+    images = pa.array([text and text.encode() for text in texts], pa.binary())
+    whole = content_hashes(questions, images)
+    assert content_hashes(questions.slice(start), images.slice(start)).tolist() == (
+        whole[start:].tolist()
+    )
