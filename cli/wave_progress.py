@@ -1,4 +1,4 @@
-"""The progress of a wave, from what its workers tell through the run's storage."""
+"""The progress of a turn, from what its workers tell through the run's storage."""
 
 import threading
 import time
@@ -11,8 +11,8 @@ from qibox.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from qibox.run.storage import Storage
-    from qibox.scoring.plan import Wave
     from qibox.scoring.progress import WaveProgress
+    from qibox.scoring.turns import Turn
 
 POLL_S = 0.5  # between two looks at the workers' reports, on a local disk
 REMOTE_POLL_S = 10.0
@@ -52,60 +52,61 @@ class ConsoleWatcher:
         self.remark(f"pool: {rows:,} rows read in {took:.1f} s")
 
     @contextmanager
-    def wave(self, storage: "Storage", wave: "Wave") -> Iterator[None]:
-        """Show a wave's rows, rate, time left and failures until it ends."""
+    def turn(self, storage: "Storage", turn: "Turn") -> Iterator[None]:
+        """Show the rows of a turn's waves, their rate, the time left and failures until it ends."""
         if self._quiet:
             yield
             return
         started = time.monotonic()
         end = threading.Event()
         show = self._show_bar if self._bars else self._show_lines
-        thread = threading.Thread(target=show, args=(storage, wave, end), daemon=True)
+        thread = threading.Thread(target=show, args=(storage, turn, end), daemon=True)
         thread.start()
         try:
             yield
         finally:
             end.set()
             thread.join()
-        self.remark(_ended(_report(storage, wave), wave, time.monotonic() - started))
+        self.remark(_ended(_report(storage, turn), turn, time.monotonic() - started))
 
-    def _show_bar(self, storage: "Storage", wave: "Wave", end: threading.Event) -> None:
-        done_before = wave.total_rows - wave.pending_rows
+    def _show_bar(self, storage: "Storage", turn: "Turn", end: threading.Event) -> None:
+        done_before = turn.total_rows - turn.pending_rows
         with progress_bar("rows", transient=True) as bar:
-            task = bar.add_task(wave.name, total=wave.total_rows, completed=done_before, remark="")
+            task = bar.add_task(turn.name, total=turn.total_rows, completed=done_before, remark="")
             while not end.wait(_poll(storage)):
-                report = _report(storage, wave)
+                report = _report(storage, turn)
                 bar.update(
                     task, completed=done_before + report.rows, remark=f"{report.failed:,} failed"
                 )
 
-    def _show_lines(self, storage: "Storage", wave: "Wave", end: threading.Event) -> None:
+    def _show_lines(self, storage: "Storage", turn: "Turn", end: threading.Event) -> None:
         started = time.monotonic()
         while not end.wait(LINE_S):
-            report = _report(storage, wave)
+            report = _report(storage, turn)
             rate = report.rows / (time.monotonic() - started)
-            left = f"{(wave.pending_rows - report.rows) / rate:,.0f} s left" if rate else "no rate"
+            left = f"{(turn.pending_rows - report.rows) / rate:,.0f} s left" if rate else "no rate"
             self.remark(
-                f"{wave.name}: {report.rows:,} of {wave.pending_rows:,} rows, "
+                f"{turn.name}: {report.rows:,} of {turn.pending_rows:,} rows, "
                 f"{rate:,.0f} a second, {left}, {report.failed:,} failed"
             )
 
 
-def _ended(report: "WaveProgress", wave: "Wave", seconds: float) -> str:
-    rows = wave.pending_rows
-    kept = wave.total_rows - rows
+def _ended(report: "WaveProgress", turn: "Turn", seconds: float) -> str:
+    rows = turn.pending_rows
+    kept = turn.total_rows - rows
     done = (
-        f"{wave.name}: {rows:,} rows in {seconds:.1f} s, {rows / max(seconds, 1e-3):,.0f} a second"
+        f"{turn.name}: {rows:,} rows in {seconds:.1f} s, {rows / max(seconds, 1e-3):,.0f} a second"
     )
     failed = f", {report.failed:,} failed" if report.failed else ""
     return f"{done}{failed}" + (f"; {kept:,} were there already" if kept else "")
 
 
-def _report(storage: "Storage", wave: "Wave") -> "WaveProgress":
-    from qibox.scoring.progress import read_progress
+def _report(storage: "Storage", turn: "Turn") -> "WaveProgress":
+    from qibox.scoring.progress import WaveProgress, read_progress
 
-    report = read_progress(storage, wave.name)
-    return report.model_copy(update={"rows": min(report.rows, wave.pending_rows)})
+    reports = [read_progress(storage, wave.name) for wave in turn.waves]
+    rows = min(sum(report.rows for report in reports), turn.pending_rows)
+    return WaveProgress(rows=rows, failed=sum(report.failed for report in reports))
 
 
 def _poll(storage: "Storage") -> float:

@@ -1,4 +1,4 @@
-"""pool → responses → judgments → scores: from a manifest to a summary, wave by wave.
+"""pool → responses → judgments → scores: from a manifest to a summary, turn by turn.
 
 Reads the pool that the manifest names; writes the run directory (:mod:`qibox.run.directory`). What
 is already there under the right key is kept, so the same call after a stop does the rest.
@@ -22,10 +22,11 @@ from qibox.scoring.footers import OUTDATED
 from qibox.scoring.lock import locked
 from qibox.scoring.memory import share_arenas
 from qibox.scoring.opening import open_pool, open_run, sweep
-from qibox.scoring.plan import Job, Plan, Wave, make_plan, set_aside
+from qibox.scoring.plan import Job, Plan, make_plan, set_aside
 from qibox.scoring.progress import clear_progress, said_by_worker, take_stop
 from qibox.scoring.space import check_space
 from qibox.scoring.summary import Summary, summarise
+from qibox.scoring.turns import Turn, turns_of
 from qibox.scoring.watcher import Watcher
 from qibox.trouble import told
 
@@ -104,21 +105,22 @@ def _run_all(
     settings: Settings,
     retry: str | None,
 ) -> list[Unit]:
-    """Run each wave that has something to do; gives back the units that were mended."""
+    """Run all that there is to do, turn by turn; gives back the units that were mended."""
     # To verify takes less on a disk than any model; elsewhere all would be fetched.
     plan = make_plan(*jobs, retry=retry, verify=storage.is_local)
     _set_aside(storage, plan, watcher)
     check_space(storage, plan)
     mended: list[Unit] = []
     mends = retry is not None or any(wave.mends for wave in plan.waves)
-    for number in range(len(plan.waves)):
-        wave = plan.waves[number]
-        if not wave.pending:
+    turns = turns_of(plan.waves, together=not mends)
+    for number in range(len(turns)):
+        turn = turns[number]
+        if not turn.pending:
             continue
-        _run(storage, wave, watcher, settings)
-        mended += wave.mends if wave.stage.asks else ()
+        _run(storage, turn, watcher, settings)
         if mends:  # what was mended gives later stages something to do
-            plan = make_plan(*jobs, retry=retry)
+            mended += [unit for wave in turn.waves if wave.stage.asks for unit in wave.mends]
+            turns = turns_of(make_plan(*jobs, retry=retry).waves, together=False)
     return mended
 
 
@@ -151,28 +153,29 @@ def _set_aside(storage: Storage, plan: Plan, watcher: Watcher) -> None:
     set_aside(storage, plan.damaged)
 
 
-def _run(storage: Storage, wave: Wave, watcher: Watcher, settings: Settings) -> None:
-    from qibox.pipelines.wave import run_wave
+def _run(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> None:
+    from qibox.pipelines.wave import run_turn
 
     try:
-        with watcher.wave(storage, wave):
-            run_wave(storage.url, wave, settings.beam_options, settings.allow_remote_code)
+        with watcher.turn(storage, turn):
+            run_turn(storage.url, turn, settings.beam_options, settings.allow_remote_code)
     except Exception as error:
         if "KeyboardInterrupt" in str(error):  # Beam makes it an error of the step that it met
             raise KeyboardInterrupt from None
-        stopped = _stop_of(storage, wave, error)
+        stopped = _stop_of(storage, turn, error)
         if stopped is None:
             raise
         raise stopped from None
 
 
-def _stop_of(storage: Storage, wave: Wave, error: Exception) -> QiboxError | None:
+def _stop_of(storage: Storage, turn: Turn, error: Exception) -> QiboxError | None:
     """Why a worker stopped: as it told through the storage or, where it could not, as it said.
 
     Its own words come first: Beam adds to them.
     """
     try:
-        stopped = take_stop(storage, wave.name)
+        stops = (take_stop(storage, wave.name) for wave in turn.waves)
+        stopped = next((stop for stop in stops if stop is not None), None)
     except OSError:
         stopped = None
     return said_by_worker(str(error)) or told(error) if stopped is None else stopped.error()

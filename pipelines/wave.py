@@ -1,4 +1,4 @@
-"""A wave as a Beam pipeline: Create(shards) | GroupByKey | DoUnits, run to its end.
+"""A turn's waves as a Beam pipeline: Create(shards) | GroupByKey | DoUnits, run to its end.
 
 Elements are the pending units of one shard, each under a number of its own; the data stays columnar
 inside the step. What a model needs of a machine goes to the runner as resource hints on the step.
@@ -21,7 +21,7 @@ from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
 from qibox.pipelines.options import check_options, telling_runner
 from qibox.pipelines.worker import DoUnits
-from qibox.scoring.plan import Wave
+from qibox.scoring.turns import Turn
 
 
 def resource_hints(accelerator: Accelerator | None) -> dict[str, str]:
@@ -37,35 +37,35 @@ def resource_hints(accelerator: Accelerator | None) -> dict[str, str]:
     return hints
 
 
-def build(pipeline: beam.Pipeline, root: str, wave: Wave, allow_remote_code: bool = False) -> None:
-    """Put a wave's steps into a pipeline: the shards, spread over workers, each done whole.
+def build(pipeline: beam.Pipeline, root: str, turn: Turn, allow_remote_code: bool = False) -> None:
+    """Put a turn's steps into a pipeline: the shards, spread over workers, each done whole.
 
     Grouping by numbers that are all different spreads elements as a Reshuffle does, in a third of
     the steps: a pipeline costs its runner tens of milliseconds a step before any work begins.
     """
-    step = beam.ParDo(DoUnits(wave.stage, root, allow_remote_code))
+    step = beam.ParDo(DoUnits(turn.stages, root, allow_remote_code))
     (
         pipeline
-        | "Shards" >> beam.Create(enumerate(wave.shards()), reshuffle=False)
+        | "Shards" >> beam.Create(enumerate(turn.shards()), reshuffle=False)
         | "Spread" >> beam.GroupByKey()
-        | wave.name >> step.with_resource_hints(**resource_hints(wave.stage.accelerator))
+        | turn.name >> step.with_resource_hints(**resource_hints(turn.accelerator))
     )
 
 
-def run_wave(
-    root: str, wave: Wave, options: Sequence[str] = (), allow_remote_code: bool = False
+def run_turn(
+    root: str, turn: Turn, options: Sequence[str] = (), allow_remote_code: bool = False
 ) -> None:
-    """Run a wave's pipeline to its end; without ``--runner`` in this process.
+    """Run a turn's pipeline to its end; without ``--runner`` in this process.
 
     Raises:
         UsageError: a Beam option that is unknown or does not hold.
         QiboxError: a runner elsewhere could not be started, or failed.
         Exception: what Beam raises when a step fails.
     """
-    chosen = _runner(wave.stage.concurrent, list(options))
+    chosen = _runner(turn.light, list(options))
     with telling_runner(chosen["options"]):
         pipeline = beam.Pipeline(**chosen)
-        build(pipeline, root, wave, allow_remote_code)
+        build(pipeline, root, turn, allow_remote_code)
         result = pipeline.run()
         try:
             result.wait_until_finish()
@@ -74,12 +74,12 @@ def run_wave(
             raise
 
 
-def _runner(concurrent: bool, options: list[str]) -> dict[str, Any]:
+def _runner(light: bool, options: list[str]) -> dict[str, Any]:
     parsed = parse_options(options)
     if parsed.view_as(StandardOptions).runner is not None:
         return {"options": parsed}
     workers = os.cpu_count() or 1
-    if concurrent and workers > 1 and not any("direct_" in option for option in options):
+    if light and workers > 1 and not any("direct_" in option for option in options):
         # The runner works through a stage on so many threads in its in-memory mode too; what it
         # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
         options = [*options, f"--direct_num_workers={workers}"]

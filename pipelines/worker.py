@@ -1,4 +1,4 @@
-"""The Beam step that does units: loads a wave's engine or judge once a process, and reports.
+"""The Beam step that does units: loads what a turn's stages work with once a process, and reports.
 
 A DoFn's setup runs once a thread, so what is loaded lives in a
 :class:`apache_beam.utils.shared.Shared` and counts its users: it is loaded for the first and closed
@@ -7,8 +7,8 @@ after the last.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Generic
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
@@ -16,40 +16,42 @@ from apache_beam.utils.shared import Shared
 from qibox.errors import QiboxError
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.progress import Reporter
-from qibox.scoring.stage import Stage, T, TellRows
+from qibox.scoring.handing import shard_storage
+from qibox.scoring.progress import Account, Reporter
+from qibox.scoring.stage import Stage, TellRows, Tool
+from qibox.scoring.turns import ShardWork
 from qibox.trouble import told
 
-Work = Callable[[T, Storage, Sequence[Unit], TellRows], None]
+Work = Callable[[Any, Storage, Sequence[Unit], TellRows], None]
+Stages = Sequence[Stage[Any]]
 
 STOPPED = "the wave was stopped"  # for another reason, which its own thread tells
 
 
-class Held(Generic[T]):
-    """A process's tool and reporter, there while someone uses them."""
+class Held:
+    """A process's tools, one a stage, and its reporter, there while someone uses them."""
 
-    def __init__(self, stage: Stage[T], root: str, allow_remote_code: bool) -> None:
+    def __init__(self, stages: Stages, root: str, allow_remote_code: bool) -> None:
         self.storage = Storage(root)
-        self._turn: AbstractContextManager[object] = (
-            nullcontext() if stage.concurrent else threading.Lock()
-        )
-        self._stage = stage
+        light = all(stage.light for stage in stages)
+        self._turn: AbstractContextManager[object] = nullcontext() if light else threading.Lock()
+        self._stages = stages
         self._allow_remote_code = allow_remote_code
         self._change = threading.Condition()
         self._users = 0
         self._working = 0  # threads inside work()
-        self._tool: T | None = None
+        self._tools: tuple[Tool, ...] = ()
         self._reporter: Reporter | None = None
 
-    def enter(self) -> tuple[T, Reporter]:
-        """Become a user; the first one loads."""
+    def enter(self) -> tuple[tuple[Tool, ...], tuple[Account, ...]]:
+        """Become a user; the first one loads. Gives back a tool and an account for each stage."""
         with self._change:
             if self._reporter is None:
-                self._reporter = Reporter(self.storage, self._stage.name)
-            if self._tool is None:
-                self._tool = self._load(self._reporter)
+                self._reporter = Reporter(self.storage, [stage.name for stage in self._stages])
+            if not self._tools:
+                self._tools = self._load(self._reporter.accounts)
             self._users += 1
-            return self._tool, self._reporter
+            return self._tools, self._reporter.accounts
 
     def leave(self) -> None:
         """Be a user no more; the last one closes, once nobody is at work."""
@@ -60,9 +62,9 @@ class Held(Generic[T]):
             self._change.wait_for(lambda: self._users or not self._working)
             if self._users:  # somebody came meanwhile
                 return
-            tool, reporter = self._tool, self._reporter
-            self._tool = self._reporter = None
-            if tool is not None:
+            tools, reporter = self._tools, self._reporter
+            self._tools, self._reporter = (), None
+            for tool in tools:
                 tool.close()
             if reporter is not None:
                 reporter.close()
@@ -87,73 +89,84 @@ class Held(Generic[T]):
                 self._working -= 1
                 self._change.notify_all()
 
-    def _load(self, reporter: Reporter) -> T:
-        try:
-            return self._stage.load(allow_remote_code=self._allow_remote_code)
-        except QiboxError as error:
-            reporter.stop(error)
-            raise
+    def _load(self, accounts: Sequence[Account]) -> tuple[Tool, ...]:
+        with ExitStack() as loaded:
+            tools = []
+            for stage, account in zip(self._stages, accounts, strict=True):
+                try:
+                    tool = stage.load(allow_remote_code=self._allow_remote_code)
+                except QiboxError as error:
+                    account.stop(error)
+                    raise
+                loaded.callback(tool.close)
+                tools.append(tool)
+            loaded.pop_all()  # all are there: whoever leaves last closes them
+        return tuple(tools)
 
 
-class DoUnits(beam.DoFn, Generic[T]):
+class DoUnits(beam.DoFn):
     """Does the pending units of one shard; gives back how many it did."""
 
-    def __init__(self, stage: Stage[T], root: str, allow_remote_code: bool = False) -> None:
-        self._stage = stage
+    def __init__(self, stages: Stages, root: str, allow_remote_code: bool = False) -> None:
+        self._stages = tuple(stages)
         self._root = root
         self._allow_remote_code = allow_remote_code
         self._shared = Shared()
-        self._held: Held[T] | None = None
+        self._held: Held | None = None
 
     def setup(self) -> None:
-        """Open the run, and load the wave's tool unless this process has it."""
-        held: Held[T] = self._shared.acquire(
-            lambda: Held(self._stage, self._root, self._allow_remote_code)
+        """Open the run, and load the turn's tools unless this process has them."""
+        held: Held = self._shared.acquire(
+            lambda: Held(self._stages, self._root, self._allow_remote_code)
         )
-        self._tool, self._reporter = held.enter()
+        self._tools, self._accounts = held.enter()
         self._held = held  # only now: leaving undoes an entry that succeeded
 
-    def process(self, element: tuple[int, Iterable[tuple[Unit, ...]]]) -> Iterator[int]:
-        """Do the units under one number of a wave."""
+    def process(self, element: tuple[int, Iterable[ShardWork]]) -> Iterator[int]:
+        """Do the units under one number of a turn."""
         _, shards = element
-        for units in shards:
-            yield self._do_missing(units)
+        for work in shards:
+            yield self._do_shard(work)
 
-    def _do_missing(self, units: tuple[Unit, ...]) -> int:
-        """Do those of the units that are not done: a retried bundle comes twice.
-
-        Mending twice asks again for what failed again, and changes nothing else.
-        """
+    def _do_shard(self, work: ShardWork) -> int:
+        """Do what is missing of a shard, stage by stage."""
         held = self._held
         if held is None:
             raise QiboxError(STOPPED)
         with held.work():
-            storage = held.storage
-            mend = tuple(unit for unit in units if unit.mend is not None)
-            make = tuple(
-                unit
-                for unit in units
-                if unit.mend is None and storage.table_key(unit.path) != unit.key
-            )
-            if mend:  # first: what is made anew takes over what was said of equal texts
-                self._do(self._stage.mend, storage, mend)
-            if make:
-                self._do(self._stage.do, storage, make)
+            storage = shard_storage(held.storage, [units for _, units in work])
+            return sum(self._do_missing(number, units, storage) for number, units in work)
+
+    def _do_missing(self, number: int, units: Sequence[Unit], storage: Storage) -> int:
+        """Do those of a stage's units that are not done: a retried bundle comes twice.
+
+        Mending twice asks again for what failed again, and changes nothing else.
+        """
+        stage = self._stages[number]
+        mend = tuple(unit for unit in units if unit.mend is not None)
+        make = tuple(
+            unit for unit in units if unit.mend is None and storage.table_key(unit.path) != unit.key
+        )
+        if mend:  # first: what is made anew takes over what was said of equal texts
+            self._do(stage.mend, number, storage, mend)
+        if make:
+            self._do(stage.do, number, storage, make)
         return len(mend) + len(make)
 
-    def _do(self, work: Work[T], storage: Storage, units: tuple[Unit, ...]) -> None:
+    def _do(self, work: Work, number: int, storage: Storage, units: tuple[Unit, ...]) -> None:
+        account = self._accounts[number]
         try:
-            with self._reporter.units(len(units)) as report:
-                work(self._tool, storage, units, report)
+            with account.units(len(units)) as report:
+                work(self._tools[number], storage, units, report)
         except Exception as error:
             trouble = told(error)
             if trouble is None:
                 raise
-            self._reporter.stop(trouble)
+            account.stop(trouble)
             raise trouble from error
 
     def teardown(self) -> None:
-        """Let go of the tool."""
+        """Let go of the tools."""
         if self._held is not None:
             self._held.leave()
             self._held = None

@@ -18,7 +18,7 @@ from qibox.manifests import JudgeManifest
 from qibox.pipelines.run import score_run
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
-from qibox.scoring.plan import Wave
+from qibox.scoring.turns import Turn
 from qibox.scoring.watcher import Advance
 from tests.recordings import record, recorded
 
@@ -41,8 +41,8 @@ class Watching:
         yield lambda rows: None
 
     @contextmanager
-    def wave(self, storage: Storage, wave: Wave) -> Iterator[None]:
-        self.waves.append(f"{wave.name}:{len(wave.pending)}")
+    def turn(self, storage: Storage, turn: Turn) -> Iterator[None]:
+        self.waves += [f"{wave.name}:{len(wave.pending)}" for wave in turn.waves]
         yield
 
     def remark(self, text: str) -> None:

@@ -11,11 +11,11 @@ import re
 import stat
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 import fsspec
 import pyarrow as pa
@@ -34,6 +34,14 @@ EDITION = b"qibox.edition"  # see qibox.run.editions
 MADE_OF = b"qibox.made_of"
 PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
 _IN_A_FILE = re.compile(r"(.*?(?:shard-\d{5,}\.parquet|/train-[^/]+\.parquet|(?:^|/)\w+\.yaml))/")
+
+
+class TableWriter(Protocol):
+    """What a table is written with, piece by piece."""
+
+    def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
+        """Write the next rows, in row groups of at most so many."""
+        ...
 
 
 class Storage:
@@ -216,6 +224,13 @@ class Storage:
         with self.parquet(name) as parquet, telling_damage(self.fault(name)):
             return parquet.read(columns=columns)
 
+    def held(self, name: str, columns: Sequence[str]) -> pa.Table | None:
+        """Those columns of a table that need not be read: it was made here. None: it is to be read.
+
+        See :class:`qibox.scoring.handing.ShardStorage`.
+        """
+        return None
+
     def check_table(self, name: str) -> None:
         """Read all of a Parquet file and check it, decoding it only where it has no seal.
 
@@ -246,7 +261,7 @@ class Storage:
         *,
         edition: str | None = None,
         made_of: str | None = None,
-    ) -> Iterator[pq.ParquetWriter]:
+    ) -> Iterator[TableWriter]:
         """Write a Parquet file batch by batch; its key and editions go into its metadata.
 
         After a power cut a table of the last seconds may be missing, which is a unit to do again;

@@ -57,8 +57,8 @@ class AskModel(Stage[Engine]):
         return self.sampling.samples
 
     @property
-    def concurrent(self) -> bool:
-        """Only replay is used by several threads at once; an endpoint's bound is on one call."""
+    def light(self) -> bool:
+        """Only replay is; an endpoint's bound is on one call, so that no two threads may call."""
         return not self.reads_images
 
     @property

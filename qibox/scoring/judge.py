@@ -40,7 +40,7 @@ from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import JUDGMENTS, POOL, VERDICTS
 
 LOOKING_JUDGES = {"generative", "pairwise"}  # the others know or derive their verdicts
-UNMODELLED_JUDGES = {"oracle", "replay", "hash"}  # hold no model: threads may share one
+UNMODELLED_JUDGES = {"oracle", "replay", "hash"}
 
 _RESPONSE = ("sample_id", "model", "k", "text", "reasoning", "answer", "reason")
 
@@ -74,8 +74,8 @@ class JudgeResponses(Stage[Judge]):
         return self.samples
 
     @property
-    def concurrent(self) -> bool:
-        """Only judges that hold no model are used by several threads at once."""
+    def light(self) -> bool:
+        """Those judges are that know or derive their verdicts."""
         return self.judge.kind in UNMODELLED_JUDGES
 
     @property

@@ -57,8 +57,14 @@ def find_mends(
 
 def inputs_edition(storage: Storage, unit: Unit) -> str | None:
     """The joint edition of the files that a unit is made of, as they stand."""
-    footers = (read_footer(storage, name) for name in unit.inputs)
-    return joint_edition([footer.edition if footer else None for footer in footers])
+    return joint_edition([_edition(storage, name) for name in unit.inputs])
+
+
+def _edition(storage: Storage, name: str) -> str | None:
+    if storage.held(name, ()) is not None:  # as it was first written
+        return None
+    footer = read_footer(storage, name)
+    return footer.edition if footer else None
 
 
 def holds(reasons: pa.Array, text: str | None) -> Mask:

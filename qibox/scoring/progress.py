@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -66,20 +67,16 @@ class _Tally:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-class Reporter:
-    """A worker process's account of a wave, written by a thread of its own."""
+class Account:
+    """A worker process's account of a wave."""
 
     def __init__(self, storage: Storage, wave: str) -> None:
         self._storage = storage
         self._name = f"{FOLDER}/{wave}/{uuid.uuid4().hex}.json"
-        self._interval = INTERVAL_S if storage.is_local else REMOTE_INTERVAL_S
         self._lock = threading.Lock()
         self._tally = _Tally()
         self._stopped: Stopped | None = None
         self._changed = False
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._write_often, daemon=True)
-        self._thread.start()
 
     def units(self, count: int) -> "UnitReport":
         """Account for units done together: a context manager that takes all back if it fails."""
@@ -99,19 +96,10 @@ class Reporter:
         with self._lock:
             self._stopped = Stopped(kind=kind, message=str(error))
             self._changed = True
-        self._write()
+        self.write()
 
-    def close(self) -> None:
-        """Write the last report and end the thread."""
-        self._end.set()
-        self._thread.join()
-        self._write()
-
-    def _write_often(self) -> None:
-        while not self._end.wait(self._interval):
-            self._write()
-
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write it where others look, if something changed."""
         with self._lock:
             if not self._changed:
                 return
@@ -130,11 +118,36 @@ class Reporter:
             self._storage.write_text(self._name, report.model_dump_json(), durable=False)
 
 
+class Reporter:
+    """A worker process's accounts of the waves it works off, written by a thread of its own."""
+
+    def __init__(self, storage: Storage, waves: Sequence[str]) -> None:
+        self.accounts = tuple(Account(storage, wave) for wave in waves)
+        self._interval = INTERVAL_S if storage.is_local else REMOTE_INTERVAL_S
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._write_often, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write the last reports and end the thread."""
+        self._end.set()
+        self._thread.join()
+        self._write()
+
+    def _write_often(self) -> None:
+        while not self._end.wait(self._interval):
+            self._write()
+
+    def _write(self) -> None:
+        for account in self.accounts:
+            account.write()
+
+
 class UnitReport:
     """The rows of some units: call it with the reasons of the rows just written."""
 
-    def __init__(self, reporter: Reporter, units: int) -> None:
-        self._reporter = reporter
+    def __init__(self, account: Account, units: int) -> None:
+        self._account = account
         self._units = units
         self._rows = 0
         self._reasons: Counter[str] = Counter()
@@ -147,16 +160,16 @@ class UnitReport:
             counted.update({count["values"]: count["counts"] for count in counts})
         self._rows += len(reasons)
         self._reasons.update(counted)
-        self._reporter.add(0, len(reasons), counted)
+        self._account.add(0, len(reasons), counted)
 
     def __enter__(self) -> "UnitReport":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._reporter.add(self._units, 0, Counter())
+            self._account.add(self._units, 0, Counter())
         else:
-            self._reporter.add(0, -self._rows, Counter({r: -n for r, n in self._reasons.items()}))
+            self._account.add(0, -self._rows, Counter({r: -n for r, n in self._reasons.items()}))
 
 
 def read_progress(storage: Storage, wave: str) -> WaveProgress:

@@ -8,6 +8,7 @@ not a shard.
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,26 @@ class Source:
     path: str
     columns: Sequence[str]
     per_sample: int = 1
+
+
+class Rows(Protocol):
+    """Gives the rows of a table in order."""
+
+    def take(self, rows: int) -> pa.Table:
+        """The next rows: exactly so many, or fewer at the end."""
+        ...
+
+
+class HeldRows:
+    """Takes rows from a table in memory."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._rest = table
+
+    def take(self, rows: int) -> pa.Table:
+        """The next rows: exactly so many, or fewer at the end of the table."""
+        table, self._rest = self._rest.slice(0, rows), self._rest.slice(rows)
+        return table
 
 
 class RowReader:
@@ -85,20 +106,21 @@ def slices(
     after ``total`` samples where that is given, though a source has more.
     """
     with ExitStack() as stack:
-        readers = [
-            RowReader(
-                stack.enter_context(storage.parquet(source.path)),
-                source.columns,
-                samples * source.per_sample,
-                storage.fault(source.path),
-            )
-            for source in sources
-        ]
+        readers = [_open(stack, storage, source, samples) for source in sources]
         yield _slices(readers, sources, samples, total)
 
 
+def _open(stack: ExitStack, storage: Storage, source: Source, samples: int) -> Rows:
+    held = storage.held(source.path, source.columns)
+    if held is not None:
+        return HeldRows(held)
+    parquet = stack.enter_context(storage.parquet(source.path))
+    rows = samples * source.per_sample
+    return RowReader(parquet, source.columns, rows, storage.fault(source.path))
+
+
 def _slices(
-    readers: Sequence[RowReader], sources: Sequence[Source], samples: int, total: int | None
+    readers: Sequence[Rows], sources: Sequence[Source], samples: int, total: int | None
 ) -> Iterator[list[pa.Table]]:
     left = total
     while left is None or left > 0:
@@ -108,7 +130,10 @@ def _slices(
             for reader, source in zip(readers, sources, strict=True)
         ]
         ids = unique_ids(tables[0], sources[0])
-        for table, source in zip(tables[1:], sources[1:], strict=True):
+        for table, source, reader in zip(tables[1:], sources[1:], readers[1:], strict=True):
+            if isinstance(reader, HeldRows):  # made a moment ago of these samples, and checked then
+                assert len(table) == len(ids) * source.per_sample, source.path
+                continue
             found = unique_ids(table, source)
             assert found.equals(ids), f"{source.path} is not aligned with {sources[0].path}"
         if len(ids) == 0:

@@ -51,8 +51,8 @@ class Stage(ABC, Generic[T]):
         """Rows that a unit's file holds for each of its samples."""
 
     @property
-    def concurrent(self) -> bool:
-        """Whether threads may use the tool at the same time."""
+    def light(self) -> bool:
+        """Whether the tool holds no model: threads may share it, and others be held beside it."""
         return True
 
     @property

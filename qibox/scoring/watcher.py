@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from qibox.run.storage import Storage
-from qibox.scoring.plan import Wave
+from qibox.scoring.turns import Turn
 
 Advance = Callable[[int], None]  # rows done since the last call
 
@@ -17,8 +17,8 @@ class Watcher(Protocol):
         """The pool is being read: give back what to call with the rows of each batch."""
         ...
 
-    def wave(self, storage: Storage, wave: Wave) -> AbstractContextManager[None]:
-        """A wave is at work while the context lasts; its progress can be read from the storage."""
+    def turn(self, storage: Storage, turn: Turn) -> AbstractContextManager[None]:
+        """Its waves are at work while the context lasts; the storage tells the progress of each."""
         ...
 
     def remark(self, text: str) -> None:

@@ -33,8 +33,7 @@ def test_a_run_ends_with_its_account(data: Path, tmp_path: Path) -> None:
     done = score(data, "--out", out)
     assert done.exit_code == 0, done.output
     assert "6 rows in = 6 scored + 0 not scored" in done.stdout
-    assert "responses-ada: 12 rows in" in done.stderr
-    assert "scores: 6 rows in" in done.stderr
+    assert "responses (3), judgments-hash, scores: 78 rows in" in done.stderr  # hold no model
     again = score(data, "--out", out, "-q")
     assert (again.exit_code, again.output) == (0, "")
 

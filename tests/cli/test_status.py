@@ -44,8 +44,8 @@ def test_every_row_is_accounted_for(tmp_path: Path) -> None:
 
 def test_a_run_at_work_says_who_is_at_it_and_how_far(tmp_path: Path) -> None:
     run = write_run(tmp_path, [sample("a", 5, 1)], scored=False)
-    reporter = Reporter(run.storage, "responses-first")
-    with locked(run.storage), reporter.units(1) as report:
+    reporter = Reporter(run.storage, ["responses-first"])
+    with locked(run.storage), reporter.accounts[0].units(1) as report:
         import pyarrow as pa
 
         report(pa.array([None, "no"]))

@@ -19,7 +19,7 @@ from qibox.policies.contenders import Running, contenders_of
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.scoring.opening import open_pool
-from qibox.scoring.plan import Wave
+from qibox.scoring.turns import Turn
 from tests.engines.tinymodel import VERDICT_WORDS, make
 from tests.evaluations import Watching
 from tests.recordings import record, recorded
@@ -37,7 +37,7 @@ class Counting(Watching):
         self.counts: list[tuple[int, int, int]] = []
 
     @contextmanager
-    def wave(self, storage: Storage, wave: Wave) -> Iterator[None]:
+    def turn(self, storage: Storage, turn: Turn) -> Iterator[None]:
         seen, over = [engines()], threading.Event()
 
         def watch() -> None:
@@ -47,7 +47,7 @@ class Counting(Watching):
         thread = threading.Thread(target=watch)
         thread.start()
         try:
-            with super().wave(storage, wave):
+            with super().turn(storage, turn):
                 yield
         finally:
             over.set()

@@ -15,8 +15,8 @@ from qibox.run.storage import Storage
 from qibox.run.unwritten import Unwritten
 from qibox.scoring.lock import locked
 from qibox.scoring.opening import check_rejects, dry_plan
-from qibox.scoring.plan import Wave
 from qibox.scoring.progress import read_progress
+from qibox.scoring.turns import Turn
 from qibox.scoring.watcher import Advance
 from tests.recordings import HASH, MODELS, K, record, recorded, write_responses
 
@@ -41,8 +41,8 @@ class Silent:
         yield self.rows.append
 
     @contextmanager
-    def wave(self, storage: Storage, wave: Wave) -> Iterator[None]:
-        self.waves.append(f"{wave.name}:{len(wave.pending)}")
+    def turn(self, storage: Storage, turn: Turn) -> Iterator[None]:
+        self.waves += [f"{wave.name}:{len(wave.pending)}" for wave in turn.waves]
         yield
 
     def remark(self, text: str) -> None:
@@ -89,6 +89,16 @@ def test_every_row_is_there_once(unbroken: Path, manifest: RunManifest) -> None:
     scores = rows(unbroken, "scores")
     assert [r["sample_id"] for r in scores] == sorted(f"small:s{i}" for i in range(SAMPLES))
     assert all(r["n_models"] == len(MODELS) and r["n_judged"] == 6 for r in scores)
+
+
+def test_tables_handed_on_in_memory_make_the_same_files_as_those_read_again(
+    unbroken: Path, manifest: RunManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qibox.scoring.handing.SLICE_SAMPLES", 1)  # every shard is a large one
+    score_run(tmp_path / "read", manifest, Silent())
+    for name in Storage(unbroken).files(""):
+        if name.endswith(".parquet"):
+            assert (tmp_path / "read" / name).read_bytes() == (unbroken / name).read_bytes(), name
 
 
 def test_a_second_time_nothing_is_done(unbroken: Path, manifest: RunManifest) -> None:
@@ -326,9 +336,10 @@ def test_progress_tells_of_a_wave_while_it_lasts(manifest: RunManifest, tmp_path
 
     class Asking(Silent):
         @contextmanager
-        def wave(self, storage: Storage, wave: Wave) -> Iterator[None]:
+        def turn(self, storage: Storage, turn: Turn) -> Iterator[None]:
             yield
-            told[wave.name] = read_progress(storage, wave.name).rows
+            for wave in turn.waves:
+                told[wave.name] = read_progress(storage, wave.name).rows
 
     score_run(tmp_path / "run", manifest, Asking())
     rows = SAMPLES * K

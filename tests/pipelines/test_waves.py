@@ -15,7 +15,8 @@ from qibox.pipelines.run import Settings, score_run
 from qibox.pipelines.wave import build, parse_options, resource_hints
 from qibox.run.directory import PoolIndex, Run, RunManifest
 from qibox.run.storage import Storage
-from qibox.scoring.plan import Job, Wave, make_plan
+from qibox.scoring.plan import Job, make_plan
+from qibox.scoring.turns import Turn
 from tests.recordings import record, recorded
 
 WORKER = f"{sys.executable} -m apache_beam.runners.worker.sdk_worker_main"
@@ -48,7 +49,7 @@ def test_the_graph_carries_each_models_needs(tmp_path: Path) -> None:
     found = {}
     for wave in make_plan(Job(run, index)).waves:
         pipeline = beam.Pipeline()
-        build(pipeline, run.storage.url, wave)
+        build(pipeline, run.storage.url, Turn((wave,)))
         proto = pipeline.to_runner_api()
         steps = [t for t in proto.components.transforms.values() if t.unique_name == wave.name]
         (step,) = [s for s in steps if s.environment_id]
@@ -83,9 +84,9 @@ class Watching:
         yield lambda rows: None
 
     @contextmanager
-    def wave(self, storage: Storage, wave: Wave) -> Iterator[None]:
+    def turn(self, storage: Storage, turn: Turn) -> Iterator[None]:
         yield
-        self.reporters += len(storage.files(f"progress/{wave.name}"))
+        self.reporters += len(storage.files(f"progress/{turn.waves[0].name}"))
 
     def remark(self, text: str) -> None:
         raise AssertionError(text)

@@ -12,6 +12,7 @@ from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
 from qibox.scoring.progress import read_progress
 from qibox.scoring.stage import TellRows
+from qibox.scoring.turns import ShardWork
 
 
 class Tool:
@@ -28,7 +29,7 @@ class Notes:
     """Writes a note for each unit; can fail to load or at work."""
 
     log: list[str] = field(default_factory=list)
-    concurrent: bool = True
+    light: bool = True
     broken: str = ""
     inside: int = 0
     most_inside: int = 0
@@ -63,8 +64,12 @@ def unit(n: int) -> Unit:
     return Unit(scores_path(n), f"key-{n}", n, 2, pool_path(n))
 
 
-def worker(work: Notes, root: Path) -> DoUnits[Tool]:
-    return DoUnits(work, str(root))  # type: ignore[arg-type]  # it has what a worker asks of a stage
+def work_on(*units: Unit) -> ShardWork:
+    return ((0, units),)
+
+
+def worker(work: Notes, root: Path) -> DoUnits:
+    return DoUnits([work], str(root))  # type: ignore[list-item]  # it has what a worker asks of a stage
 
 
 def test_a_tool_is_loaded_for_the_first_user_and_closed_after_the_last(tmp_path: Path) -> None:
@@ -88,8 +93,8 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     work = Notes()
     step = worker(work, tmp_path)
     step.setup()
-    assert list(step.process((0, [(unit(0), unit(1))]))) == [2]
-    assert list(step.process((1, [(unit(1), unit(2))]))) == [1]
+    assert list(step.process((0, [work_on(unit(0), unit(1))]))) == [2]
+    assert list(step.process((1, [work_on(unit(1), unit(2))]))) == [1]
     step.teardown()
     assert work.log == ["loaded", unit(0).path, unit(1).path, unit(2).path, "closed"]
     report = read_progress(Storage(tmp_path), "scores")
@@ -101,9 +106,9 @@ def test_a_file_that_stands_is_mended_before_others_are_made(tmp_path: Path) -> 
     work = Notes()
     step = worker(work, tmp_path)
     step.setup()
-    list(step.process((0, [(unit(0),)])))
+    list(step.process((0, [work_on(unit(0))])))
     ill = replace(unit(0), mend=Mend(rows=1, failed=1, reason=None))
-    assert list(step.process((1, [(unit(1), ill)]))) == [2]
+    assert list(step.process((1, [work_on(unit(1), ill)]))) == [2]
     step.teardown()
     assert work.log[1:-1] == [unit(0).path, f"mended {unit(0).path}", unit(1).path]
 
@@ -112,7 +117,7 @@ def test_a_failed_unit_takes_its_rows_back(tmp_path: Path) -> None:
     step = worker(Notes(broken="run"), tmp_path)
     step.setup()
     with pytest.raises(ZeroDivisionError):
-        list(step.process((0, [(unit(0),)])))
+        list(step.process((0, [work_on(unit(0))])))
     step.teardown()
     report = read_progress(Storage(tmp_path), "scores")
     assert (report.units, report.rows, report.failed, report.reasons) == (0, 0, 0, {})
@@ -130,8 +135,8 @@ def test_why_a_tool_could_not_be_loaded_reaches_whoever_waits(tmp_path: Path) ->
     assert str(error) == "no such weights"
 
 
-@pytest.mark.parametrize("concurrent", [True, False])
-def test_a_model_serves_one_thread_at_a_time(tmp_path: Path, concurrent: bool) -> None:
+@pytest.mark.parametrize("light", [True, False])
+def test_a_model_serves_one_thread_at_a_time(tmp_path: Path, light: bool) -> None:
     barrier = threading.Barrier(2)
 
     @dataclass
@@ -139,22 +144,23 @@ def test_a_model_serves_one_thread_at_a_time(tmp_path: Path, concurrent: bool) -
         def do(self, tool: Tool, storage: Storage, units: Sequence[Unit], report: TellRows) -> None:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
-            if self.concurrent:
+            if self.light:
                 barrier.wait(timeout=60)  # both must be inside at once
             self.inside -= 1
 
-    work = Meeting(concurrent=concurrent)
+    work = Meeting(light=light)
     step = worker(work, tmp_path)
     step.setup()
     threads = [
-        threading.Thread(target=lambda n=n: list(step.process((n, [(unit(n),)])))) for n in range(2)
+        threading.Thread(target=lambda n=n: list(step.process((n, [((0, (unit(n),)),)]))))
+        for n in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     step.teardown()
-    assert work.most_inside == (2 if concurrent else 1)
+    assert work.most_inside == (2 if light else 1)
 
 
 def test_a_step_taken_down_at_work_ends_the_shard_at_hand_and_begins_no_other(
@@ -176,7 +182,7 @@ def test_a_step_taken_down_at_work_ends_the_shard_at_hand_and_begins_no_other(
 
     def do_two_shards() -> None:
         try:
-            list(step.process((0, [(unit(0),), (unit(1),)])))
+            list(step.process((0, [work_on(unit(0)), work_on(unit(1))])))
         except QiboxError as error:
             said.append(str(error))
 

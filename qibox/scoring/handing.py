@@ -1,0 +1,79 @@
+"""The tables of one shard, handed on in memory from the stage that makes them to the next ones.
+
+Each file is written as ever, whole and under its final name before what is made of it. Only that
+whoever reads it next, in the same process and for the same shard, need not decode it again. What
+was there before is read from its file.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from qibox.run.storage import Storage, TableWriter
+from qibox.run.units import Unit
+from qibox.scoring.slices import SLICE_SAMPLES
+from qibox.tables import POOL
+
+LOOKED_AT = [name for name in POOL.names if name != "image"]  # by stages that hold no model
+
+
+def shard_storage(storage: Storage, stages: Sequence[Sequence[Unit]]) -> Storage:
+    """A storage for the units of one shard, by stage; the same one where nothing is handed on.
+
+    The tables of a shard larger than a slice are read again, as memory must not grow with a shard.
+    """
+    first = stages[0][0]
+    if len(stages) == 1 or first.samples > SLICE_SAMPLES:
+        return storage
+    return ShardStorage(storage, first.pool)
+
+
+class ShardStorage(Storage):
+    """A run's storage for the work on one shard, small enough to be held."""
+
+    def __init__(self, storage: Storage, pool: str) -> None:
+        """``pool`` is the shard's file of samples, which is read once for all stages."""
+        self.fs, self.is_local = storage.fs, storage.is_local
+        self.root, self.url = storage.root, storage.url
+        self._pool = pool
+        self._held: dict[str, pa.Table] = {}
+
+    @contextmanager
+    def table_writer(
+        self,
+        name: str,
+        schema: pa.Schema,
+        key: str | None = None,
+        *,
+        edition: str | None = None,
+        made_of: str | None = None,
+    ) -> Iterator[TableWriter]:
+        """Write a Parquet file, and hold what is in it once it stands."""
+        with super().table_writer(name, schema, key, edition=edition, made_of=made_of) as writer:
+            holding = _Holding(writer)
+            yield holding
+        if edition is None:  # what was mended is read as anything else that was there before
+            self._held[name] = pa.concat_tables([schema.empty_table(), *holding.tables])
+
+    def held(self, name: str, columns: Sequence[str]) -> pa.Table | None:
+        """Those columns of a table that was made here, or of the samples."""
+        if name == self._pool and name not in self._held and set(columns) <= set(LOOKED_AT):
+            self._held[name] = self.read_table(name, LOOKED_AT)
+        table = self._held.get(name)
+        if table is None or not set(columns) <= set(table.column_names):
+            return None
+        return table.select(list(columns))
+
+
+class _Holding:
+    """Writes tables, and keeps them."""
+
+    def __init__(self, writer: TableWriter) -> None:
+        self._writer = writer
+        self.tables: list[pa.Table] = []
+
+    def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
+        """Write and keep one."""
+        self._writer.write_table(table, row_group_size)
+        self.tables.append(table)
