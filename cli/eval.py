@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.values import COUNT
-from qibox.cli.wave_options import ENGINES, samples_option, waves_options
+from qibox.cli.wave_options import (
+    policies_options,
+    running_of,
+    samples_option,
+    tell_commits,
+    waves_options,
+)
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -14,6 +20,14 @@ if TYPE_CHECKING:
     from qibox.manifests.suite import SuiteManifest
     from qibox.run.directory import Run
 
+FLAGS = {  # the option that sets each field of what is asked
+    "policy": "--policy",
+    "pool": "--pool",
+    "start": "--start",
+    "settings": "--setting",
+    "replay": "--replay",
+}
+
 
 @click.command(short_help="Measure policies' safety and helpfulness on held-out benchmarks.")
 @click.argument("run", default=DEFAULT_RUN)
@@ -21,8 +35,8 @@ if TYPE_CHECKING:
     "--policy",
     "policies",
     multiple=True,
-    help="Name of a policy in RUN; or a directory, hub id or builtin:<name>; may be repeated.  "
-    "[default: default]",
+    help="Name of a policy in RUN; or a directory, hub id, builtin:<name>, or a panel's .yaml; may "
+    "be repeated.  [default: default]",
 )
 @click.option(
     "--pool",
@@ -40,8 +54,7 @@ if TYPE_CHECKING:
 @samples_option
 @click.option("--limit", type=COUNT, help="First N samples of each benchmark only.")
 @click.option("--start", help="Where the start policy is, if it was trained from a directory.")
-@click.option("--engine", type=click.Choice(ENGINES), help="Engine of every policy.")
-@click.option("--replay", metavar="PATH", help="Play recorded answers, by the policies' names.")
+@policies_options
 @waves_options
 def command(
     run: str,
@@ -53,9 +66,11 @@ def command(
     limit: int | None,
     start: str | None,
     engine: Any,
+    settings: tuple[str, ...],
     replay: str | None,
     retry_failed: str | None,
     max_reject_rate: float,
+    trust_remote_code: bool,
     quiet: bool,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -68,41 +83,49 @@ def command(
     command does what is missing, and one more policy or judge asks nothing of the others. Samples
     that a policy was trained on are refused.
 
+    A panel's .yaml says how policies are run, each by its own engine: a model with the name of a
+    policy in RUN is that policy, one named start-… the policy that it started from.
+
     \b
-    Example: qibox eval runs/mini --policy default --limit 100
+    Examples:
+      qibox eval runs/mini --policy default --limit 100
+      qibox eval --engine openai --setting base_url=http://127.0.0.1:8000/v1
     """
     from qibox.cli import console
     from qibox.cli.account import print_mended
+    from qibox.cli.flags import naming
     from qibox.cli.wave_progress import ConsoleWatcher
-    from qibox.evaluation.benchmarks import benchmark_job, questions_of
+    from qibox.evaluation.benchmarks import benchmark_jobs, questions_of
     from qibox.evaluation.report import keep_rates
     from qibox.figures.rates import rates_figure
     from qibox.figures.style import keep
     from qibox.pipelines.run import Settings, work_off
-    from qibox.policies.contenders import Running, contenders_of, starts_of
+    from qibox.policies.contenders import contenders_of, starts_of
     from qibox.run.directory import Run
     from qibox.run.layout import evaluation_home
     from qibox.scoring.opening import check_rejects, open_pool
-    from qibox.scoring.plan import Job
 
     opened = Run.open(run)
     wanted = wanted_suite(pools, suite)
     benchmarks = found_benchmarks(wanted)
     questions = questions_of(opened, chosen_judges(opened, judges), samples_per_model, limit)
     watcher = ConsoleWatcher(quiet=quiet)
-    running = Running(engine or "auto", replay)
-    with contenders_of(opened, policies or ("default",), start, running) as contenders:
-
-        def open_jobs() -> list[Job]:
-            return [
-                benchmark_job(
-                    opened.storage, pool, contenders, questions, lambda r: open_pool(r, watcher)
-                )
-                for pool in benchmarks
-            ]
-
+    with (
+        naming(FLAGS),
+        contenders_of(
+            opened, policies or ("default",), start, running_of(engine, settings, replay)
+        ) as contenders,
+    ):
+        if not quiet:
+            tell_commits(contenders)
         summaries = work_off(
-            opened.storage, open_jobs, watcher, Settings(beam_options), retry_failed
+            opened.storage,
+            lambda: benchmark_jobs(
+                opened.storage, benchmarks, contenders, questions, lambda r: open_pool(r, watcher)
+            ),
+            watcher,
+            Settings(beam_options, trust_remote_code),
+            retry_failed,
         )
     starts = starts_of(contenders)
     frames = [keep_rates(opened, pool.name, starts) for pool in benchmarks]

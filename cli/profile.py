@@ -4,9 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.eval import chosen_judges
+from qibox.cli.eval import FLAGS, chosen_judges
 from qibox.cli.values import COUNT
-from qibox.cli.wave_options import ENGINES, samples_option, waves_options
+from qibox.cli.wave_options import (
+    policies_options,
+    running_of,
+    samples_option,
+    tell_commits,
+    waves_options,
+)
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -19,13 +25,12 @@ if TYPE_CHECKING:
     "--policy",
     default="builtin:policy",
     show_default=True,
-    help="Name of a policy in RUN; or a directory, hub id or builtin:<name>.",
+    help="Name of a policy in RUN; or a directory, hub id, builtin:<name>, or a panel's .yaml.",
 )
 @click.option("--limit", type=COUNT, help="First N samples of the pool only.")
 @samples_option
 @click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
-@click.option("--engine", type=click.Choice(ENGINES), help="Engine of the policy.")
-@click.option("--replay", metavar="PATH", help="Play recorded answers, by the policy's name.")
+@policies_options
 @waves_options
 def command(
     run: str,
@@ -34,9 +39,11 @@ def command(
     samples_per_model: int | None,
     judge: str | None,
     engine: Any,
+    settings: tuple[str, ...],
     replay: str | None,
     retry_failed: str | None,
     max_reject_rate: float,
+    trust_remote_code: bool,
     quiet: bool,
     beam_options: tuple[str, ...],
 ) -> None:
@@ -50,11 +57,12 @@ def command(
     """
     from qibox.cli import console
     from qibox.cli.account import print_mended
+    from qibox.cli.flags import naming
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import profile_job, questions_of
     from qibox.evaluation.profile import profile_by_risk
     from qibox.pipelines.run import Settings, work_off
-    from qibox.policies.contenders import Running, contender_of
+    from qibox.policies.contenders import contender_of
     from qibox.run.directory import Run
     from qibox.scoring.opening import check_rejects
 
@@ -62,12 +70,17 @@ def command(
     judges = chosen_judges(opened, (judge,) if judge else ())
     questions = questions_of(opened, judges, samples_per_model, limit)
     watcher = ConsoleWatcher(quiet=quiet)
-    with contender_of(opened, policy, Running(engine or "auto", replay)) as contender:
+    with (
+        naming(FLAGS),
+        contender_of(opened, policy, running_of(engine, settings, replay)) as contender,
+    ):
+        if not quiet:
+            tell_commits([contender])
         (summary,) = work_off(
             opened.storage,
             lambda: [profile_job(opened, contender, questions)],
             watcher,
-            Settings(beam_options),
+            Settings(beam_options, trust_remote_code),
             retry_failed,
         )
     name, rated_by = contender.name, questions.judges[0].name

@@ -63,7 +63,6 @@ def column_options(command: Any) -> Any:
     "--images", metavar="PATH", help="Folder or zip that a --pool file's images are under."
 )
 @column_options
-@click.option("--trust-remote-code", is_flag=True, help="Let models run code of their own.")
 @click.option("--dry-run", is_flag=True, help="List waves, units and calls, and stop.")
 @waves_options
 def command(

@@ -1,11 +1,15 @@
 """The options of every command that asks models and judges, wave by wave."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from qibox.cli.retrying import retry_option
 from qibox.cli.values import SAMPLES
+
+if TYPE_CHECKING:
+    from qibox.policies.contenders import Contender
+    from qibox.policies.running import Running
 
 ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
 
@@ -16,8 +20,54 @@ samples_option = click.option(
 )
 
 
+def policies_options(command: Any) -> Any:
+    """Add how policies are run: engine, the engine's settings, recorded answers."""
+    for add in (
+        click.option("--replay", metavar="PATH", help="Play recorded answers, by policies' names."),
+        click.option(
+            "--setting",
+            "settings",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="A setting of that engine, such as base_url=http://host:8000/v1 of openai; may be "
+            "repeated.",
+        ),
+        click.option("--engine", type=click.Choice(ENGINES), help="Engine of every policy."),
+    ):
+        command = add(command)
+    return command
+
+
+def running_of(engine: Any, settings: tuple[str, ...], replay: str | None) -> "Running":
+    """How policies are run, as the options say.
+
+    Raises:
+        UsageError: a setting that is none.
+    """
+    from qibox.manifests.settings import parse_settings
+    from qibox.policies.running import Running
+
+    return Running(engine or "auto", parse_settings(settings), replay)
+
+
+def tell_commits(contenders: "list[Contender]") -> None:
+    """Name the commit of each policy on the hub that was given without one."""
+    from qibox.cli.console import err
+
+    for each in contenders:
+        if each.commit is not None:
+            why = "as this run asked it before" if each.commit == "kept" else "and so from now on"
+            err.print(
+                f"Note: {each.spec.source} is asked at commit {each.spec.revision}, {why}; another "
+                "takes a panel's manifest with its revision",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+
+
 def waves_options(command: Any) -> Any:
-    """Add how failed rows are taken, whether progress is told, and Beam's own options after --."""
+    """Add how failed rows are taken, whose code may run, progress, and Beam's options after --."""
     for add in (
         retry_option,
         click.option(
@@ -27,6 +77,7 @@ def waves_options(command: Any) -> Any:
             show_default=True,
             help="Share of failed rows in any stage above which the exit status is 3.",
         ),
+        click.option("--trust-remote-code", is_flag=True, help="Let models run code of their own."),
         click.option("-q", "--quiet", is_flag=True, help="No progress."),
         click.argument(
             "beam_options", nargs=-1, type=click.UNPROCESSED, metavar="[-- BEAM OPTIONS]"

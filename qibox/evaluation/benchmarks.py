@@ -17,6 +17,7 @@ from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.manifests.sampling import Sampling
 from qibox.policies.contenders import Contender
+from qibox.pool.ingest import marked_rows
 from qibox.run.directory import POOL_INDEX, PoolIndex, Run, RunManifest, read_run_manifest
 from qibox.run.layout import evaluation_home, pool_path, profile_home
 from qibox.run.storage import Storage
@@ -54,25 +55,25 @@ def questions_of(
     return Questions(panel.prompt, sampling, tuple(judges) or run.manifest.judges[:1], limit)
 
 
-def benchmark_job(
+def benchmark_jobs(
     storage: Storage,
-    pool: PoolManifest,
+    pools: Sequence[PoolManifest],
     contenders: Sequence[Contender],
     questions: Questions,
     open_pool: OpenPool,
-) -> Job:
-    """Read a benchmark and say whom to ask about it.
+) -> list[Job]:
+    """Read benchmarks and say whom to ask about each; nothing is written if one is refused.
 
     Raises:
-        UsageError: the benchmark cannot be read, or shares samples with what one of the policies
-            was trained on.
+        UsageError: a benchmark cannot be read, or shares samples with what one of the policies was
+            trained on.
     """
-    home = evaluation_home(pool.name)
-    job = _job(storage, pool, contenders, questions, home, None, open_pool)
-    for contender in contenders:
-        if contender.known is not None:
-            refuse_overlap(contender.known, _pool_shards(job), pool.name)
-    return job
+    known = [each.known for each in contenders if each.known is not None]
+    asked = [_asked_in(storage, pool, contenders, questions) for pool in pools]
+    for wanted in asked:
+        if known:
+            refuse_overlap(known, _samples(storage, wanted), wanted.now.pool.name)
+    return [_job(storage, wanted, contenders, None, open_pool) for wanted in asked]
 
 
 def profile_job(run: Run, contender: Contender, questions: Questions) -> Job:
@@ -88,21 +89,45 @@ def profile_job(run: Run, contender: Contender, questions: Questions) -> Job:
             f"`qibox score --out {run.url}` does that"
         )
     home, pool = profile_home(contender.name), run.manifest.pool
-    return _job(run.storage, pool, [contender], questions, home, "", lambda _: index)
+    asked = _asked(run.storage, home, pool, [contender], questions)
+    return _job(run.storage, asked, [contender], "", lambda _: index)
 
 
-def _job(
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked at a place of a run, and what was asked there before."""
+
+    home: str
+    now: RunManifest
+    earlier: RunManifest | None
+
+    @property
+    def of_same_samples(self) -> bool:
+        """Whether the samples that were read before are those that are wanted now."""
+        return self.earlier is not None and asked_alike(self.earlier, self.now, ("pool", "limit"))
+
+
+def _asked_in(
     storage: Storage,
     pool: PoolManifest,
     contenders: Sequence[Contender],
     questions: Questions,
+) -> _Asked:
+    home = evaluation_home(pool.name)
+    settled = settled_pool(pool, read_run_manifest(storage, home))
+    return _asked(storage, home, settled, contenders, questions)
+
+
+def _asked(
+    storage: Storage,
     home: str,
-    pool_home: str | None,
-    open_pool: OpenPool,
-) -> Job:
+    pool: PoolManifest,
+    contenders: Sequence[Contender],
+    questions: Questions,
+) -> _Asked:
     earlier = read_run_manifest(storage, home)
-    asked = settled_run(
-        pool=pool if pool_home is not None else settled_pool(pool, earlier),
+    now = settled_run(
+        pool=pool,
         panel=PanelManifest(
             name="policies",
             about="Policies, asked as a panel is; their answers make no scores.",
@@ -114,14 +139,36 @@ def _job(
         limit=questions.limit,
         scored=False,
     )
-    if earlier is not None and not asked_alike(earlier, asked, ("pool", "limit")):
-        storage.remove(f"{home}{POOL_INDEX}")
-    run = Run.create(storage, joined(earlier, asked), home, pool_home)
+    return _Asked(home, now, earlier)
+
+
+def _samples(storage: Storage, asked: _Asked) -> Iterator[pa.Table]:
+    """A benchmark's samples: those that were read before, or else read now and not kept."""
+    index = Run(storage, asked.now, asked.home).pool_index() if asked.of_same_samples else None
+    if index is not None:
+        for shard in index.shards():
+            path = pool_path(shard.number, asked.home)
+            yield storage.read_table(path, ["question", "image"])
+        return
+    for rows, keep, _ in marked_rows(asked.now.pool, asked.now.limit):
+        yield rows.samples.filter(keep)
+
+
+def _job(
+    storage: Storage,
+    asked: _Asked,
+    contenders: Sequence[Contender],
+    pool_home: str | None,
+    open_pool: OpenPool,
+) -> Job:
+    if asked.earlier is not None and not asked.of_same_samples:
+        storage.remove(f"{asked.home}{POOL_INDEX}")
+    run = Run.create(storage, joined(asked.earlier, asked.now), asked.home, pool_home)
     return Job(
         run=run,
         index=open_pool(run),
-        models=frozenset(asked.panel.models),
-        judges=frozenset(judge.name for judge in asked.judges),
+        models=frozenset(asked.now.panel.models),
+        judges=frozenset(judge.name for judge in asked.now.judges),
         places={each.name: each.place for each in contenders},
     )
 
@@ -139,8 +186,3 @@ def joined(earlier: RunManifest | None, now: RunManifest) -> RunManifest:
     judges = {judge.name: judge for judge in (*earlier.judges, *now.judges)}
     panel = now.panel.model_copy(update={"models": models})
     return now.model_copy(update={"panel": panel, "judges": tuple(judges.values())})
-
-
-def _pool_shards(job: Job) -> Iterator[pa.Table]:
-    for shard in job.shards:
-        yield job.run.storage.read_table(pool_path(shard.number, job.run.pool_home))

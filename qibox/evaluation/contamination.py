@@ -38,18 +38,19 @@ def refuse_benchmarks(pool: PoolManifest, sources: Iterable[str]) -> None:
         )
 
 
-def refuse_overlap(trained_on: pa.Table, shards: Iterable[pa.Table], pool: str) -> None:
+def refuse_overlap(trained_on: Iterable[pa.Table], shards: Iterable[pa.Table], pool: str) -> None:
     """Refuse to evaluate on samples that were trained on.
 
-    ``trained_on`` has a selection's columns question and images; ``shards`` the pool's columns.
+    ``trained_on`` are selections, with columns question and images; ``shards`` the pool's columns.
 
     Raises:
         UsageError: a sample's question and image bytes are in both; the message says how many.
     """
     known = SeenHashes()
-    images = first_images(trained_on["images"])
-    for batch in pa.table({"question": trained_on["question"], "image": images}).to_batches():
-        known.add(_hashes(batch))
+    for selection in trained_on:
+        images = first_images(selection["images"])
+        for batch in pa.table({"question": selection["question"], "image": images}).to_batches():
+            known.add(_hashes(batch))
     shared = 0
     for samples in shards:
         for batch in samples.select(["question", "image"]).to_batches():
@@ -57,7 +58,8 @@ def refuse_overlap(trained_on: pa.Table, shards: Iterable[pa.Table], pool: str) 
     if shared:
         raise UsageError(
             f"pool '{pool}' shares {shared} samples with the selection that the policy was trained "
-            "on, so it would flatter it: evaluate on another --pool"
+            "on, so it would flatter it: evaluate on another",
+            fields=["pool"],
         )
 
 

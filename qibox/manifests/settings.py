@@ -1,8 +1,10 @@
 """Each engine's own options: what a panel's ``settings`` may hold, with units and defaults."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import yaml
 from pydantic import AfterValidator, Field, ValidationError
 
 from qibox.errors import UsageError
@@ -144,7 +146,35 @@ def check_settings(engine: str, settings: dict[str, Any]) -> Checked:
                 parts.append(f"option '{field}' is missing")
             else:
                 parts.append(f"{field} is {item['input']!r}: {item['msg']}")
-        raise UsageError(f"settings of engine {engine}: {'; '.join(parts)}") from error
+        raise UsageError(
+            f"settings of engine {engine}: {'; '.join(parts)}", fields=["settings"]
+        ) from error
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
+    """Read settings as they are typed, NAME=VALUE each, the value as in a manifest.
+
+    Raises:
+        UsageError: no name or no value, a value that is not YAML, or a name twice.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise UsageError(
+                f"setting '{text}' is none: write NAME=VALUE, such as max_num_seqs=64",
+                fields=["settings"],
+            )
+        if name in found:
+            raise UsageError(f"setting '{name}' is given twice: keep one", fields=["settings"])
+        try:
+            found[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(
+                f"setting '{name}' is {value}, which is not YAML: write it as in a manifest",
+                fields=["settings"],
+            ) from error
+    return found
 
 
 def settings_for(engine: str, settings: dict[str, Any]) -> dict[str, Any]:

@@ -7,25 +7,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 
-from qibox.engines.load import resolve_model
-from qibox.engines.sources import local_directory
+from qibox.engines.sources import fingerprint, local_directory
 from qibox.errors import UsageError
-from qibox.manifests.panel import EngineName, ModelSpec
+from qibox.fields import identity
+from qibox.manifests.panel import ModelSpec
 from qibox.policies.directory import (
+    Lineage,
     as_name,
     model_directory,
     read_lineage,
     start_source,
     trained_on,
 )
+from qibox.policies.pins import pinned_commit
+from qibox.policies.running import (
+    LEFT_OPEN,
+    START,
+    Running,
+    named_policies,
+    refuse_unused,
+    shown_place,
+)
 from qibox.run.directory import Run
 from qibox.run.finished import policy_names
-
-NOISE_ID = "policy"  # keys the sampling noise of every contender
-START = "start-"  # how the names of policies before training begin
+from qibox.run.units import digest
 
 
 @dataclass(frozen=True)
@@ -37,14 +46,7 @@ class Contender:
     place: str  # where its weights are: what an engine loads
     start: str | None = None  # the contender it started from
     known: pa.Table | None = None  # question and images of what it was trained on, where known
-
-
-@dataclass(frozen=True)
-class Running:
-    """How contenders are run, where that is not left open."""
-
-    engine: EngineName = "auto"
-    replay: str | None = None  # play recorded responses, looked up by the contenders' names
+    commit: Literal["found", "kept"] | None = None  # of the hub, none named: now, or by the run
 
 
 @contextmanager
@@ -52,56 +54,49 @@ def contenders_of(
     run: Run,
     policies: Sequence[str],
     start: str | None = None,
-    running: Running = Running(),
+    running: Running = LEFT_OPEN,
 ) -> Iterator[list[Contender]]:
     """Find policies and, for those of the run, the ones they started from; starts come first.
 
-    A policy is the name of one in the run, or a source (hub id, directory, builtin:<name>), which
-    stands alone. Equal starts are one contender; of two directories of one name, the second one's
-    is longer. ``start`` is where a start policy is that was a directory.
+    A policy is the name of one in the run; a source (hub id, directory, builtin:<name>), which
+    stands alone; or the path of a panel's manifest, see :mod:`qibox.policies.running`. Equal starts
+    are one contender; of two directories of one name, the second one's is longer. ``start`` is
+    where a start policy is that was a directory.
 
     Raises:
         UsageError: no such policy, or its start policy cannot be found.
     """
     starts: dict[str, Contender] = {}
     found: dict[str, Contender] = {}
-    lineages = {policy: read_lineage(run.storage, policy) for policy in policies}
+    names, running = named_policies(policies, running)
+    lineages = {policy: read_lineage(run.storage, policy) for policy in names}
     with ExitStack() as stack:
         for policy, lineage in sorted(lineages.items(), key=lambda item: item[1] is None):
-            after = stack.enter_context(contender_of(run, policy, running))
+            after = stack.enter_context(_contender(run, policy, lineage, running))
             if lineage is None:
                 after = _apart(after, found)
             else:
-                source, revision = start_source(lineage, start)
-                before = _apart(_elsewhere(source, revision, running, START), starts)
+                before = _apart(_start_of(run, lineage, start, running), starts)
                 starts.setdefault(before.name, before)
                 after = replace(after, start=before.name)
             found[after.name] = after
+        refuse_unused(running, [*starts, *found])
         yield [*starts.values(), *found.values()]
 
 
 @contextmanager
-def contender_of(run: Run, policy: str, running: Running = Running()) -> Iterator[Contender]:
-    """Find one policy: of the run by its name, or from elsewhere by its source.
+def contender_of(run: Run, policy: str, running: Running = LEFT_OPEN) -> Iterator[Contender]:
+    """Find one policy: by its name in the run, its source, or a manifest that has no other.
 
     Raises:
-        UsageError: no such policy.
+        UsageError: no such policy, or a manifest of several.
     """
-    if not policy.strip():
-        raise UsageError("--policy is empty: give the name of a policy, a directory or a hub id")
-    lineage = read_lineage(run.storage, policy)
-    if lineage is None:
-        if not _is_source(policy):
-            there = ", ".join(policy_names(run.storage)) or "none yet"
-            raise UsageError(
-                f"no policy named '{policy}' in run {run.storage.url} (there: {there}): "
-                f"`qibox train {run.storage.url} --name {policy}` makes one"
-            )
-        yield _elsewhere(policy, None, running)
-        return
-    with model_directory(run.storage, policy) as folder:
-        known = trained_on(run.storage, lineage)
-        yield _contender(policy, f"policy:{policy}", str(folder), None, running, known)
+    names, running = named_policies([policy], running)
+    if len(names) != 1:
+        raise UsageError(f"{policy} has {len(names)} policies ({', '.join(names)}): leave one")
+    lineage = read_lineage(run.storage, names[0])
+    with _contender(run, names[0], lineage, running) as contender:
+        yield contender
 
 
 def starts_of(contenders: Sequence[Contender]) -> Mapping[str, str]:
@@ -109,32 +104,76 @@ def starts_of(contenders: Sequence[Contender]) -> Mapping[str, str]:
     return {each.name: each.start for each in contenders if each.start is not None}
 
 
-def _elsewhere(source: str, revision: str | None, running: Running, prefix: str = "") -> Contender:
-    """A policy by its source; a directory is named by its last part, wherever it lies."""
-    directory = local_directory(source)
-    is_path = directory is not None and not source.startswith("builtin:")
-    shown = directory.resolve().name if is_path and directory is not None else source
-    name = prefix + as_name(shown.removeprefix("builtin:") if prefix else shown)
-    if not prefix and name.startswith(START):  # it would be taken for a policy before training
-        name = f"from-{name}"
-    return _contender(name, shown, source, revision, running, None)
-
-
+@contextmanager
 def _contender(
-    name: str,
-    source: str,
-    place: str,
-    revision: str | None,
-    running: Running,
-    known: pa.Table | None,
+    run: Run, policy: str, lineage: Lineage | None, running: Running
+) -> Iterator[Contender]:
+    if lineage is not None:
+        with model_directory(run.storage, policy) as folder:
+            known = trained_on(run.storage, lineage)
+            yield replace(_of_run(policy, folder, running), known=known)
+        return
+    if not policy.strip():
+        raise UsageError(
+            "a policy's name is empty: give the name of a policy, a directory or a hub id",
+            fields=["policy"],
+        )
+    if policy in running.models:
+        given = running.models[policy]
+        yield _elsewhere(run, policy, given.source, given.revision, running)
+        return
+    if not _is_source(policy) and not running.is_served(policy):
+        there = ", ".join(policy_names(run.storage)) or "none yet"
+        raise UsageError(
+            f"no policy named '{policy}' in run {run.storage.url} (there: {there}): "
+            f"`qibox train {run.storage.url} --name {policy}` makes one"
+        )
+    name = as_name(policy if running.is_served(policy) else shown_place(policy))
+    if name.startswith(START):  # it would be taken for a policy before training
+        name = f"from-{name}"
+    yield _elsewhere(run, name, policy, None, running)
+
+
+def _of_run(policy: str, folder: Path, running: Running) -> Contender:
+    """A policy of the run; behind a server too it is known by its weights here."""
+    if running.is_served(policy):
+        spec = running.served(policy, policy, fingerprint(folder))
+        return Contender(policy, spec, spec.source)
+    spec = running.local(policy, str(folder), None)
+    return _kept(policy, spec, str(folder), f"policy:{policy}")
+
+
+def _start_of(run: Run, lineage: Lineage, given: str | None, running: Running) -> Contender:
+    """The policy that one of the run was trained from."""
+    source = lineage["plan"]["policy"]
+    name = START + as_name(source.removeprefix("builtin:"))
+    if running.is_served(name):
+        spec = running.served(name, source, lineage["plan"]["policy_revision"])
+        return Contender(name, spec, spec.source)
+    place, revision = start_source(lineage, given)
+    name = START + as_name(shown_place(place).removeprefix("builtin:"))
+    return _elsewhere(run, name, place, revision, running)
+
+
+def _elsewhere(
+    run: Run, name: str, source: str, revision: str | None, running: Running
 ) -> Contender:
-    if running.replay is not None:
-        spec = ModelSpec(source=running.replay, engine="replay", noise_id=NOISE_ID)
-        spec = resolve_model(spec).model_copy(update={"source": Path(running.replay).name})
-        return Contender(name, spec, running.replay, known=known)
-    spec = ModelSpec(source=place, revision=revision, engine=running.engine, noise_id=NOISE_ID)
-    spec = resolve_model(spec).model_copy(update={"source": source})
-    return Contender(name, spec, place, known=known)
+    """A policy by its source: a directory, a shipped model, a hub id, or a server's name for it."""
+    if running.is_served(name):
+        spec = running.served(name, source, revision)
+        return Contender(name, spec, spec.source)
+    if revision is not None or running.replay is not None or local_directory(source) is not None:
+        return _kept(name, running.local(name, source, revision), source, shown_place(source))
+    kept = pinned_commit(run.storage, source)
+    found = _kept(name, running.local(name, source, kept), source, source)
+    return replace(found, commit="found" if kept is None else "kept")
+
+
+def _kept(name: str, spec: ModelSpec, place: str, shown: str) -> Contender:
+    """A contender whose spec, which the run keeps, holds no path of this machine."""
+    if spec.engine == "replay":
+        place, shown = spec.source, Path(spec.source).name
+    return Contender(name, spec.model_copy(update={"source": shown}), place)
 
 
 def _apart(contender: Contender, others: Mapping[str, Contender]) -> Contender:
@@ -142,8 +181,8 @@ def _apart(contender: Contender, others: Mapping[str, Contender]) -> Contender:
     same = others.get(contender.name)
     if same is None or same.spec == contender.spec:
         return contender
-    revision = str(contender.spec.revision).removeprefix("sha256:")
-    return replace(contender, name=f"{contender.name}-{revision[:8]}")
+    weights = contender.spec.revision or digest(identity(contender.spec))
+    return replace(contender, name=f"{contender.name}-{weights.removeprefix('sha256:')[:8]}")
 
 
 def _is_source(policy: str) -> bool:

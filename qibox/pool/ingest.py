@@ -6,13 +6,14 @@ Every row read ends as a sample, as a reject with a reason, or merged as a dupli
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.manifests.pool import PoolManifest
 from qibox.pool.duplicates import Flags, SeenHashes
 from qibox.pool.read import read_pool
 from qibox.pool.rows import CheckedRows
@@ -93,24 +94,16 @@ def ingest(run: Run, progress: Callable[[int], None] | None = None) -> PoolIndex
     """
     manifest, limit = run.manifest.pool, run.manifest.limit
     writer = ShardWriter(run.storage, manifest.shard_size, run.home)
-    seen = Deduplicator()
-    read = rejected = duplicates = kept = 0
-    for rows in read_pool(manifest):
-        checked, duplicate = seen.mark(rows)
-        keep = pc.and_not(checked.reason.is_null(), duplicate)
-        checked, keep, duplicate = _cut(checked, keep, duplicate, limit, kept)
-        samples = checked.samples.filter(keep)
+    read = rejected = duplicates = 0
+    for checked, keep, duplicate in marked_rows(manifest, limit):
         refused = checked.reason.is_valid()
         writer.reject(_rejects(checked).filter(refused))
-        writer.add(samples)
+        writer.add(checked.samples.filter(keep))
         read += len(checked)
-        kept += samples.num_rows
         rejected += refused.true_count
         duplicates += duplicate.true_count
         if progress is not None:
             progress(len(checked))
-        if limit is not None and kept >= limit:
-            break
     writer.finish()
     if limit is None and manifest.rows not in (None, read):
         logger.warning("pool %s: %d rows read, %d published", manifest.name, read, manifest.rows)
@@ -123,6 +116,27 @@ def ingest(run: Run, progress: Callable[[int], None] | None = None) -> PoolIndex
     )
     run.write_pool_index(index)
     return index
+
+
+def marked_rows(
+    pool: PoolManifest, limit: int | None = None
+) -> Iterator[tuple[CheckedRows, pa.Array, pa.Array]]:
+    """Yield a pool's rows up to its first ``limit`` samples: who is a sample, who a duplicate.
+
+    Writes nothing.
+
+    Raises:
+        UsageError: the pool is not there, or lacks what its manifest names.
+    """
+    seen, kept = Deduplicator(), 0
+    for rows in read_pool(pool):
+        checked, duplicate = seen.mark(rows)
+        keep = pc.and_not(checked.reason.is_null(), duplicate)
+        checked, keep, duplicate = _cut(checked, keep, duplicate, limit, kept)
+        kept += keep.true_count
+        yield checked, keep, duplicate
+        if limit is not None and kept >= limit:
+            break
 
 
 def _cut(

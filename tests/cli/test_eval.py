@@ -38,7 +38,7 @@ def rates(run: Run, benchmark: str) -> list[dict[str, object]]:
 
 
 def test_help_shows_an_example() -> None:
-    assert "Example: qibox eval" in qibox("eval", "--help").output
+    assert "qibox eval runs/mini --policy default" in qibox("eval", "--help").output
 
 
 class TestRealPolicies:
@@ -80,8 +80,10 @@ class TestRealPolicies:
         (known / "refs").mkdir()
         (known / "refs/main").write_text(COMMIT)
         chosen = ["--policy", policy, "--policy", "somebody/tiny"]
-        done = qibox("eval", run.storage.url, *chosen, "--limit", 3, "--samples-per-model", 1)
+        how = [run.storage.url, *chosen, "--limit", 3, "--samples-per-model", 1]
+        done = qibox("eval", *how)
         end_idle_children()
+        assert f"Note: somebody/tiny is asked at commit {COMMIT}, and so from now on" in done.stderr
         shown = printed(done)
         assert "random-policy on mini-heldout" in shown
         assert "somebody-tiny on mini-heldout" in shown
@@ -91,6 +93,16 @@ class TestRealPolicies:
         assert models["somebody-tiny"]["source"] == "somebody/tiny"
         assert models["somebody-tiny"]["revision"] == COMMIT
         assert models["random-policy"]["source"] == "random-policy"  # no path of this machine
+
+        # the branch moves, and the hub is not asked again
+        shutil.copytree(policy, known / "snapshots" / COMMIT[::-1])
+        (known / "refs/main").write_text(COMMIT[::-1])
+        again = qibox("eval", *how)
+        assert printed(again) == shown
+        assert f"{COMMIT}, as this run asked it before" in again.stderr
+        (known / "refs/main").unlink()  # what a branch stands for is not known here any more
+        assert printed(qibox("eval", *how, "--policy", "somebody/tiny")) == shown
+        end_idle_children()
 
 
 class TestRecordedPolicies:

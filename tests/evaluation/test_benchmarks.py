@@ -10,14 +10,15 @@ import pyarrow.compute as pc
 import pytest
 
 from qibox.errors import UsageError
-from qibox.evaluation.benchmarks import benchmark_job, profile_job, questions_of
+from qibox.evaluation.benchmarks import benchmark_jobs, profile_job, questions_of
 from qibox.evaluation.report import judged_rows, keep_rates
 from qibox.judges.hash import HashJudge
 from qibox.manifests import JudgeManifest, PoolManifest
 from qibox.manifests.load import load_manifest
 from qibox.opened import OpenRun
 from qibox.pipelines.run import Settings, work_off
-from qibox.policies.contenders import Running, contender_of, contenders_of, starts_of
+from qibox.policies.contenders import contender_of, contenders_of, starts_of
+from qibox.policies.running import Running
 from qibox.run.directory import Run
 from qibox.scoring.opening import open_pool
 from tests.evaluations import BENCHMARKS, OTHER, POLICIES, SAMPLES, START, K, Watching, write_world
@@ -46,12 +47,9 @@ def evaluate(
     with contenders_of(run, policies, running=Running(replay="answers")) as contenders:
         work_off(
             run.storage,
-            lambda: [
-                benchmark_job(
-                    run.storage, pool, contenders, questions, lambda r: open_pool(r, watcher)
-                )
-                for pool in pools
-            ],
+            lambda: benchmark_jobs(
+                run.storage, pools, contenders, questions, lambda r: open_pool(r, watcher)
+            ),
             watcher,
             Settings(),
             retry,
@@ -158,18 +156,34 @@ def test_evaluations_of_an_earlier_version_stay_until_they_are_made_anew(run: Ru
         assert opened.sql(query).fetchall() == [(2 * SAMPLES * K,)]
 
 
-def test_what_a_policy_was_trained_on_is_refused(run: Run) -> None:
-    known = pa.table(
-        {
-            "question": [f"held asks {i} ?" for i in range(2)],
-            "images": pa.array([[], []], pa.list_(pa.struct([("bytes", pa.binary())]))),
-        }
-    )
-    run.storage.write_table("selections/x/data/train-00000.parquet", known)
+def train_on(run: Run, *questions: str) -> None:
+    """Write the selection that the policies were trained on: questions without a picture."""
+    images = pa.list_(pa.struct([("bytes", pa.binary()), ("path", pa.string())]))
+    schema = pa.schema([("question", pa.string()), ("images", images)])
+    rows = [{"question": question, "images": []} for question in questions]
+    shard = pa.Table.from_pylist(rows, schema=schema)
+    run.storage.write_table("selections/x/data/train-00000-of-00001.parquet", shard)
     run.storage.write_text("selections/x/selection.yaml", "name: x\n")
+
+
+def test_what_a_policy_was_trained_on_is_refused(run: Run) -> None:
+    train_on(run, "held asks 0 ?", "held asks 1 ?")
     with pytest.raises(UsageError, match="'held' shares 2 samples"):
         evaluate(run, ["first"])
-    assert not (Path(run.storage.path("evaluations/held/responses"))).exists()
+    assert run.storage.files("evaluations") == []
+
+
+@pytest.mark.parametrize("limit", [4, None])
+def test_what_is_refused_for_overlap_leaves_all_as_it_was(run: Run, limit: int | None) -> None:
+    """Also where another benchmark comes first, and where another limit would set answers aside."""
+    evaluate(run, ["first"])
+    before = files(run, "evaluations")
+    train_on(run, "kept asks 1 ?")
+    with pytest.raises(UsageError, match="'kept' shares 1 samples"):
+        evaluate(run, ["first", "second"], [OTHER], limit=limit)
+    assert files(run, "evaluations") == before
+    evaluate(run, ["first"], benchmarks=["held"])
+    assert files(run, "outdated") == {}
 
 
 def test_a_policys_failed_rows_are_asked_again_and_others_policies_not(

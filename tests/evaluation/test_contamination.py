@@ -33,12 +33,12 @@ def selection(*samples: tuple[str, dict[str, object] | None]) -> pa.Table:
 def test_the_same_question_about_the_same_picture_is_refused() -> None:
     shards = [pool(("why ?", OTHER)), pool(("why ?", PICTURE), ("when ?", None))]
     with pytest.raises(UsageError, match="pool 'held' shares 2 samples with the selection"):
-        refuse_overlap(selection(("why ?", PICTURE), ("when ?", None)), shards, "held")
+        refuse_overlap([selection(("why ?", PICTURE)), selection(("when ?", None))], shards, "held")
 
 
 def test_the_same_picture_or_the_same_question_alone_is_fine() -> None:
     shards = [pool(("why ?", OTHER), ("how ?", PICTURE), ("why ?", None))]
-    refuse_overlap(selection(("why ?", PICTURE)), shards, "held")
+    refuse_overlap([selection(("why ?", PICTURE))], shards, "held")
 
 
 def test_a_benchmark_is_refused_by_its_run_or_by_its_samples_source() -> None:

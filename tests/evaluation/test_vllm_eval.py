@@ -10,12 +10,13 @@ import pytest
 
 from qibox.engines.load import has_vllm
 from qibox.engines.process.parent import end_idle_children
-from qibox.evaluation.benchmarks import benchmark_job, questions_of
+from qibox.evaluation.benchmarks import benchmark_jobs, questions_of
 from qibox.evaluation.report import keep_rates
 from qibox.manifests import JudgeManifest, PoolManifest, load_manifest
 from qibox.opened import OpenRun
 from qibox.pipelines.run import Settings, score_run, work_off
-from qibox.policies.contenders import Running, contenders_of
+from qibox.policies.contenders import contenders_of
+from qibox.policies.running import Running
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.scoring.opening import open_pool
@@ -98,11 +99,9 @@ def test_a_policy_and_its_judge_on_vllm_one_in_memory_at_a_time(
     with contenders_of(run, ["builtin:policy"], running=Running(engine="vllm")) as contenders:
         (summary,) = work_off(
             run.storage,
-            lambda: [
-                benchmark_job(
-                    run.storage, pool, contenders, questions, lambda r: open_pool(r, watcher)
-                )
-            ],
+            lambda: benchmark_jobs(
+                run.storage, [pool], contenders, questions, lambda r: open_pool(r, watcher)
+            ),
             watcher,
             Settings(),
         )

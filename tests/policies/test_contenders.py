@@ -8,13 +8,8 @@ import yaml
 from qibox.engines.sources import fingerprint, local_directory
 from qibox.errors import UsageError
 from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest, load_manifest
-from qibox.policies.contenders import (
-    NOISE_ID,
-    Running,
-    contender_of,
-    contenders_of,
-    starts_of,
-)
+from qibox.policies.contenders import contender_of, contenders_of, starts_of
+from qibox.policies.running import NOISE_ID, Running
 from qibox.run.directory import Run, RunManifest
 from qibox.run.storage import Storage
 

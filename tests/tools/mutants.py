@@ -75,16 +75,21 @@ def mutate(module: str) -> tuple[int, list[str]]:
 def _check_that_the_copy_is_tested(copy: Path, module: str) -> None:
     name = module.removesuffix(".py").replace("/", ".")
     code = f"import {name}; print({name}.__file__)"
-    command = [sys.executable, "-c", code]
-    found = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=True)
+    command, alone = [sys.executable, "-c", code], _environment(copy)
+    found = subprocess.run(command, cwd=copy, env=alone, capture_output=True, text=True, check=True)
     assert Path(found.stdout.strip()).resolve() == (copy / module).resolve(), found.stdout
     tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", MODULES[module]]
-    subprocess.run(tests, cwd=copy, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(tests, cwd=copy, env=alone, check=True, stdout=subprocess.DEVNULL)
 
 
 def _run(folder: Path, *command: str) -> None:
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment, check=True)
+    own = _environment(folder)
+    subprocess.run([sys.executable, "-m", *command], cwd=folder, env=own, check=True)
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    """One in which the copy comes first, also for what a .pth file imports as Python starts."""
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(copy)}
 
 
 def _outcome(session: Path) -> tuple[int, list[str]]:
