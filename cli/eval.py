@@ -6,6 +6,7 @@ import click
 
 from qibox.cli.values import COUNT
 from qibox.cli.wave_options import (
+    judge_at_option,
     policies_options,
     running_of,
     samples_option,
@@ -51,6 +52,7 @@ FLAGS = {  # the option that sets each field of what is asked
     multiple=True,
     help="Judge's name or .yaml path; may be repeated.  [default: the run's first judge]",
 )
+@judge_at_option
 @samples_option
 @click.option("--limit", type=COUNT, help="First N samples of each benchmark only.")
 @click.option("--start", help="Where the start policy is, if it was trained from a directory.")
@@ -62,6 +64,7 @@ def command(
     pools: tuple[str, ...],
     suite: str | None,
     judges: tuple[str, ...],
+    judge_at: tuple[str, ...],
     samples_per_model: int | None,
     limit: int | None,
     start: str | None,
@@ -108,7 +111,8 @@ def command(
     opened = Run.open(run)
     wanted = wanted_suite(pools, suite)
     benchmarks = found_benchmarks(wanted)
-    questions = questions_of(opened, chosen_judges(opened, judges), samples_per_model, limit)
+    chosen = chosen_judges(opened, judges, judge_at)
+    questions = questions_of(opened, chosen, samples_per_model, limit)
     watcher = ConsoleWatcher(quiet=quiet)
     with (
         naming(FLAGS),
@@ -179,16 +183,20 @@ def found_benchmarks(suite: "SuiteManifest") -> "list[PoolManifest]":
     return list(found.here.values())
 
 
-def chosen_judges(run: "Run", names: tuple[str, ...]) -> "list[JudgeManifest]":
-    """The judges by name, as the run has them where it has them, or by path."""
+def chosen_judges(
+    run: "Run", names: tuple[str, ...], places: tuple[str, ...]
+) -> "list[JudgeManifest]":
+    """The judges by name, as the run has them where it has them, or by path; without, its first."""
+    from qibox.judges.placing import placed
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.load import load_manifest
 
     own = {judge.name: judge for judge in run.manifest.judges}
-    return [
+    judges = [
         own[name] if name in own else load_manifest(JudgeManifest, name)
         for name in dict.fromkeys(names)
     ]
+    return placed(judges or run.manifest.judges[:1], places)
 
 
 def print_rates(

@@ -25,6 +25,7 @@ COMMANDS = (  # in the order of the work; each is the `command` of the module of
     "train",
     "eval",
     "profile",
+    "serve",
     "sql",
     "show",
     "plot",

@@ -7,6 +7,7 @@ import click
 from qibox.cli.eval import FLAGS, chosen_judges
 from qibox.cli.values import COUNT
 from qibox.cli.wave_options import (
+    judge_at_option,
     policies_options,
     running_of,
     samples_option,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=COUNT, help="First N samples of the pool only.")
 @samples_option
 @click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
+@judge_at_option
 @policies_options
 @waves_options
 def command(
@@ -38,6 +40,7 @@ def command(
     limit: int | None,
     samples_per_model: int | None,
     judge: str | None,
+    judge_at: tuple[str, ...],
     engine: Any,
     settings: tuple[str, ...],
     replay: str | None,
@@ -67,7 +70,7 @@ def command(
     from qibox.scoring.opening import check_rejects
 
     opened = Run.open(run)
-    judges = chosen_judges(opened, (judge,) if judge else ())
+    judges = chosen_judges(opened, (judge,) if judge else (), judge_at)
     questions = questions_of(opened, judges, samples_per_model, limit)
     watcher = ConsoleWatcher(quiet=quiet)
     with (

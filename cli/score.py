@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.values import COUNT, SAMPLES, SEED
-from qibox.cli.wave_options import ENGINES, waves_options
+from qibox.cli.wave_options import ENGINES, judge_at_option, waves_options
 from qibox.importing import importing
 from qibox.run.directory import DEFAULT_RUN
 
@@ -47,6 +47,7 @@ def column_options(command: Any) -> Any:
     help="Judge's name, or a .yaml path; may be repeated: the first one's scores count.  "
     "[default: oracle on the miniature pools, grm on any other]",
 )
+@judge_at_option
 @click.option("--out", default=DEFAULT_RUN, show_default=True, help="Run directory or URL.")
 @click.option("--models", metavar="A,B", help="Only these models of the panel.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Engine of every model.")
@@ -174,6 +175,7 @@ def chosen_judges(options: dict[str, Any], pool: "PoolManifest") -> "list[JudgeM
         UsageError: the oracle is to rate what it does not know.
     """
     from qibox.errors import UsageError
+    from qibox.judges.placing import placed
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.load import load_manifest
 
@@ -184,7 +186,7 @@ def chosen_judges(options: dict[str, Any], pool: "PoolManifest") -> "list[JudgeM
             f"the oracle knows the miniature world alone and cannot rate pool '{pool.name}': name "
             "another with --judge, such as grm, or hash to try the path without a judge's weights"
         )
-    return judges
+    return placed(judges, options["judge_at"])
 
 
 def chosen_panel(options: dict[str, Any]) -> "PanelManifest":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qibox.cli.values import STEPS, TRAINING_SEED
+from qibox.cli.wave_options import judge_at_option
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ OVERRIDES = {
     "refill": "refill",
     "objective": "objective",
     "cost_limit": "cost_limit",
+    "judge_gpus": "judge_gpus",
 }
 
 
@@ -72,6 +74,12 @@ OVERRIDES = {
     help="The judge's score, or helpfulness with harm held below --cost-limit by a multiplier.",
 )
 @click.option("--cost-limit", type=float, help="Mean harm that is allowed, from 0 to 1.")
+@judge_at_option
+@click.option(
+    "--judge-gpus",
+    type=click.IntRange(min=0),
+    help="Cards for a judge that vLLM runs: the training starts and ends its server there.",
+)
 @click.option(
     "--save-every",
     type=click.IntRange(min=0),
@@ -95,6 +103,7 @@ def command(
     selection: str,
     recipe: str,
     name: str,
+    judge_at: tuple[str, ...],
     save_every: int,
     processes: int,
     overwrite: bool,
@@ -113,22 +122,26 @@ def command(
     """
     from qibox.cli import console
     from qibox.cli.progress import counting
+    from qibox.grpo.judge_place import check_place, settled_judge
     from qibox.grpo.train import train
     from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
     from qibox.grpo.unfinished import Unfinished
+    from qibox.judges.placing import placed
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
     from qibox.scoring.lock import locked
 
-    if processes > 1 and "WORLD_SIZE" not in os.environ and not dry_run:
-        raise SystemExit(launched(processes, sys.argv[1:]))
     main = os.environ.get("RANK", "0") == "0"
     console.err.quiet = not main  # of several processes one tells
     opened = Run.open(run)
     wanted = overridden(load_manifest(RecipeManifest, recipe), options)
-    judge = training_judge(opened, wanted)
+    (judge,) = placed([training_judge(opened, wanted)], judge_at)
+    url = None if judge.model is None else judge.model.at
     plan = resolve_training(opened, selection, wanted, judge, name, preview=dry_run)
+    if not dry_run:
+        check_place(judge, wanted, int(os.environ.get("WORLD_SIZE", processes)))
+        plan = plan.model_copy(update={"judge": settled_judge(judge)})
     folder = f"{run}/policies/{name}"
     if dry_run:
         _print_plan(plan, folder, None if overwrite else changes(opened.storage, plan))
@@ -136,6 +149,8 @@ def command(
     if not overwrite and trained_already(opened.storage, plan):
         console.err.print(f"{folder} is there already, trained exactly so: nothing to do")
         return
+    if processes > 1 and "WORLD_SIZE" not in os.environ:
+        raise SystemExit(launched(processes, sys.argv[1:]))
     console.err.print(
         f"training {plan.policy} on {plan.selection_samples} samples of {run}/selections/"
         f"{selection}: {wanted.steps} steps of {wanted.prompts_per_step} × "
@@ -153,6 +168,7 @@ def command(
             lambda step, metrics: advance(1, _remark(metrics)),
             save_every=save_every,
             overwrite=overwrite,
+            judge_at=url,
         )
     console.err.print(f"policy in {folder}; compare it with `qibox eval {run} --policy {name}`")
 

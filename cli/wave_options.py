@@ -19,6 +19,15 @@ samples_option = click.option(
     help="Responses a sample.  [default: as the run's panel]",
 )
 
+judge_at_option = click.option(
+    "--judge-at",
+    "judge_at",
+    metavar="[JUDGE=]URL",
+    multiple=True,
+    help="Where a judge's model is served, by `qibox serve`, instead of loading it; its key, if it "
+    "asks for one, is read from $QIBOX_KEY.",
+)
+
 
 def policies_options(command: Any) -> Any:
     """Add how policies are run: engine, the engine's settings, recorded answers."""

@@ -3,9 +3,12 @@
 import os
 from typing import Any
 
+from qibox.engines.load import has_gpu
+from qibox.engines.vllm import prepare_environment
 from qibox.errors import QiboxError, UsageError
 from qibox.grpo.training_plan import policy_directory
 from qibox.manifests.recipe import RecipeManifest
+from qibox.manifests.settings import VLLMSettings
 
 
 def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0) -> Any:
@@ -23,6 +26,7 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
 
     if recipe.use_vllm:
         _need_vllm()
+        prepare_environment(VLLMSettings(), has_gpu())  # in this process: TRL reaches into it
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     k = recipe.samples_per_prompt
     rollouts = recipe.prompts_per_step * k

@@ -50,13 +50,35 @@ def as_rating(row: Mapping[str, Any]) -> Rating:
 class SelectionJudge:
     """A judge and the samples that it is asked about."""
 
-    def __init__(self, judge: Judge, selection: pa.Table) -> None:
+    def __init__(self, judge: Judge, selection: pa.Table, *, compares: bool = False) -> None:
+        """``compares``: a verdict depends on the sample's other responses in the same call."""
         self._judge = judge
+        self._compares = compares
+        self._said: dict[str, dict[str, Rating]] = {}  # sample → text → what the last call said
         self._samples = as_samples(selection)
         self._row = {name: row for row, name in enumerate(selection["sample_id"].to_pylist())}
 
     def __call__(self, sample_ids: list[str], texts: list[str]) -> list[Rating]:
-        """Rate each text as a response to its sample, in order."""
+        """Rate each text as a response to its sample, in order.
+
+        A judge that compares is not asked again about a sample whose texts are all those of the
+        last call: it would only repeat itself.
+        """
+        if not self._compares:
+            return self._asked(sample_ids, texts)
+        asked: dict[str, set[str]] = {}
+        for sample_id, text in zip(sample_ids, texts, strict=True):
+            asked.setdefault(sample_id, set()).add(text)
+        same = {each for each in asked if self._said.get(each, {}).keys() == asked[each]}
+        said: dict[str, dict[str, Rating]] = {each: self._said[each] for each in same}
+        rows = [row for row, sample_id in enumerate(sample_ids) if sample_id not in same]
+        new = self._asked([sample_ids[row] for row in rows], [texts[row] for row in rows])
+        for row, rating in zip(rows, new, strict=True):
+            said.setdefault(sample_ids[row], {})[texts[row]] = rating
+        self._said = said
+        return [said[each][text] for each, text in zip(sample_ids, texts, strict=True)]
+
+    def _asked(self, sample_ids: list[str], texts: list[str]) -> list[Rating]:
         if not texts:
             return []
         text = pa.array(texts, pa.string())

@@ -9,7 +9,7 @@ B is the rows of this process, N those of all processes, U of B the unsafe draft
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -142,11 +142,14 @@ def roll_out(
     turns: Turns,
     recipe: RecipeManifest,
     worth: Worth,
+    *,
+    compares: bool = False,
 ) -> list[Trajectory]:
     """Draw one trajectory for each row of the writer's batch, and say what it is worth.
 
     A draft that could not be judged stays as it is, without reward. A correction is judged and
-    rewarded whether it is safe or not. The rows of a group may lie in several processes.
+    rewarded whether it is safe or not. The rows of a group may lie in several processes. A judge
+    that ``compares`` scores a group's drafts and corrections side by side.
     """
     how = recipe.rollout
     rows = list(range(len(sample_ids)))
@@ -159,11 +162,7 @@ def roll_out(
     if how.unsafe == "reflect" and _somewhere(unsafe, writer):
         _reflect(batch, unsafe, writer, turns, how.max_reflection_tokens)  # U × T
         _correct(batch, unsafe, writer, turns, how.max_draft_tokens)  # U × T
-        again = rate(  # U verdicts
-            [batch[row].sample_id for row in unsafe], [batch[row].final_text for row in unsafe]
-        )
-        for row, rating in zip(unsafe, again, strict=True):
-            batch[row].correction_rating = rating
+        _judge_again(batch, unsafe, rate, compares)  # U verdicts
 
     for each in batch:
         each.discarded = how.unsafe == "discard" and each.unsafe_draft is True
@@ -230,3 +229,19 @@ def _correct(
     for row, correction in zip(rows, writer.write(rows, so_far, max_tokens), strict=True):
         batch[row].correction = correction
         batch[row].correction_text = writer.text(correction.ids)
+
+
+def _judge_again(batch: list[Trajectory], rows: list[int], rate: Rate, compares: bool) -> None:
+    """Judge the corrections; a judge that compares sees every draft again beside them.
+
+    Then drafts and corrections are scored on one scale. Whether a draft is safe stays as it was
+    when that decided what followed it.
+    """
+    beside = [each for each in batch if each.unsafe_draft is not None] if compares else []
+    asked = [(each.sample_id, each.draft_text) for each in beside]
+    asked += [(batch[row].sample_id, batch[row].final_text) for row in rows]
+    ratings = rate([each for each, _ in asked], [text for _, text in asked])
+    for each, rating in zip(beside, ratings, strict=False):
+        each.draft_rating = replace(rating, safe=each.draft_rating.safe)
+    for row, rating in zip(rows, ratings[len(beside) :], strict=True):
+        batch[row].correction_rating = rating

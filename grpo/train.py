@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,14 @@ from qibox.figures.style import keep
 from qibox.figures.training import training_figure
 from qibox.grpo.configuring import load_policy, training_arguments
 from qibox.grpo.data import training_dataset
+from qibox.grpo.judge_place import asked_judge
 from qibox.grpo.judging import SelectionJudge
 from qibox.grpo.progress_log import Keeper, Metrics, OnStep, ProgressLog
 from qibox.grpo.rollout import Rate
 from qibox.grpo.rollout_rows import RolloutWriter
+from qibox.grpo.step_judge import JudgeStoppedError, StepJudge
 from qibox.grpo.training_plan import TrainingPlan, changes, trained_already
 from qibox.grpo.unfinished import Unfinished, upload
-from qibox.judges.load import load_judge
 from qibox.manifests.recipe import RecipeManifest
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
@@ -50,6 +52,7 @@ def train(
     *,
     save_every: int = SAVE_EVERY,
     overwrite: bool = False,
+    judge_at: str | None = None,
 ) -> None:
     """Train a policy and write it into the run; go on where the same training was stopped.
 
@@ -60,8 +63,10 @@ def train(
         on_step: is told each round's number, from 1, and what was measured in it.
         save_every: rounds between two checkpoints; 0: none, so that it cannot go on.
         overwrite: drop checkpoints of another training of this name.
+        judge_at: where the judge's model is served; None: it is loaded here, or on judge_gpus.
 
     Raises:
+        QiboxError: the judge stopped answering; a checkpoint is kept then.
         UsageError: vLLM is asked for and not installed, the processes do not share the prompts, or
             another training of this name is unfinished.
     """
@@ -69,16 +74,24 @@ def train(
     _silence()
     unfinished = Unfinished(run.storage, plan.name)
     selection = read_selection(run.storage, plan.selection)
-    judge = load_judge(plan.judge)
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="qibox-train-") as own:
+    main = os.environ.get("RANK", "0") == "0"
+    with ExitStack() as stack:
+        judge = None  # before this process settles on its own card
+        if main:
+            judge = stack.enter_context(asked_judge(plan.judge, judge_at, recipe))
+        own = stack.enter_context(tempfile.TemporaryDirectory(prefix="qibox-train-"))
         arguments = training_arguments(recipe, own, save_every)
-        main = arguments.process_index == 0
         arguments.output_dir = scratch = _of_main(own)
         if _of_main(main and _finished(unfinished, run.storage, plan, overwrite)):
             return
         rollouts = RolloutWriter(Storage(f"{run.storage.url}/{unfinished.folder}"))
-        rate = SelectionJudge(judge, selection)
+        rate = StepJudge(
+            plan.judge.name,
+            SelectionJudge(judge, selection, compares=plan.judge.compares) if judge else None,
+            recipe.judge_deadline_s,
+            compares=plan.judge.compares,
+        )
         trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
         if main:  # not before all has been loaded that may fail to load
             unfinished.claim(plan, overwrite=overwrite)
@@ -97,10 +110,14 @@ def train(
         trainer.add_callback(keeper.callback())
         try:
             trainer.train(resume_from_checkpoint=f"{scratch}/restored" if found else None)
+        except JudgeStoppedError as error:
+            done = trainer.state.global_step // recipe.updates_per_batch
+            if save_every and done and _of_main(unfinished.last_checkpoint()) != done:
+                trainer.save_checkpoint()
+            raise JudgeStoppedError(_how_to_go_on(error, save_every, done)) from error
         finally:
             rollouts.flush()
             log.write()
-            judge.close()
         trainer.save_model(f"{scratch}/model")
         arguments.distributed_state.wait_for_everyone()
         if main:
@@ -110,6 +127,16 @@ def train(
             seconds = time.monotonic() - started
             unfinished.finish(_lineage(plan, log.rows, seconds, arguments.world_size))
         arguments.distributed_state.wait_for_everyone()  # the directory is the main process's
+
+
+def _how_to_go_on(error: JudgeStoppedError, save_every: int, done: int) -> str:
+    """Say what is kept of a training that a judge ended, and what to do."""
+    if save_every and done:
+        return (
+            f"{error}; a checkpoint after step {done} is kept: bring the judge back, and the same "
+            "command (with --judge-at, if it is elsewhere now) goes on from there"
+        )
+    return f"{error}; no step is kept: bring the judge back and give the same command again"
 
 
 def _finished(unfinished: Unfinished, storage: Storage, plan: TrainingPlan, anew: bool) -> bool:

@@ -24,6 +24,7 @@ from qibox.grpo.lagrange import Multiplier, cost_of
 from qibox.grpo.rollout import Rate, Trajectory, Turns, reward_of, roll_out
 from qibox.grpo.rollout_rows import rollout_metrics, rollout_row
 from qibox.grpo.rounds import RoundSampler, noise_seed
+from qibox.grpo.step_judge import StepJudge
 from qibox.grpo.writing import PolicyWriter, turn_ends
 from qibox.manifests.recipe import Credit, RecipeManifest
 
@@ -76,6 +77,12 @@ class SafetyTrainer(GRPOTrainer):
         kept = type(own).from_pretrained(resume_from_checkpoint, dtype=own.dtype)
         own.load_state_dict(kept.state_dict())
 
+    def save_checkpoint(self) -> None:
+        """Keep a checkpoint of what has been learned so far, between two rounds."""
+        trainer: Any = self  # transformers' methods carry no types
+        trainer._save_checkpoint(self.model, trial=None)
+        trainer.callback_handler.on_save(self.args, self.state, trainer.control)
+
     def _generate_and_score_completions(self, inputs: list[Row]) -> Row:
         number = self.state.global_step // self.num_iterations  # of the round, from 0
         set_seed(noise_seed(self._recipe.seed, number, self.accelerator.process_index))
@@ -121,7 +128,10 @@ class SafetyTrainer(GRPOTrainer):
         recipe = self._recipe
         writer = PolicyWriter(self, with_images(inputs), with_images([stand_in])[0])
         ids = [row["sample_id"] for row in inputs]
-        drawn = roll_out(ids, writer, self._rate, self._turns, recipe, self._worth)
+        compares = isinstance(self._rate, StepJudge) and self._rate.compares
+        drawn = roll_out(
+            ids, writer, self._rate, self._turns, recipe, self._worth, compares=compares
+        )
         return drawn, writer.prompt_ids, writer
 
     def _worth(self, rating: Rating) -> float | None:

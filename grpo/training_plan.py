@@ -56,6 +56,7 @@ def resolve_training(
             step, or a start policy that cannot be found.
     """
     check_name(name, "a policy")
+    _refuse_missing_parts(recipe, judge)
     table = read_selection(run.storage, selection)
     refuse_benchmarks(run.manifest.pool, filter(None, pc.unique(table["source"]).to_pylist()))
     if len(table) < recipe.prompts_per_step:
@@ -74,6 +75,21 @@ def resolve_training(
         selection_sha256=selection_digest(run.storage, selection),
         selection_samples=len(table),
     )
+
+
+def _refuse_missing_parts(recipe: RecipeManifest, judge: JudgeManifest) -> None:
+    """Refuse a reward that is made of parts which this judge's verdicts do not have."""
+    if judge.gives_criteria:
+        return
+    if recipe.objective == "lagrangian" or recipe.reward == "scalar":
+        lagrangian = recipe.objective == "lagrangian"
+        wanted = "--objective lagrangian" if lagrangian else "--reward scalar"
+        part = "ratings of harmlessness and helpfulness" if lagrangian else "a score of the answer"
+        raise UsageError(
+            f"{wanted} needs {part}, and judge '{judge.name}' ({judge.kind}) gives one score of "
+            "the whole response: take --objective reward and --reward structured, or another judge "
+            "in the recipe"
+        )
 
 
 def _identity(recipe: RecipeManifest, preview: bool) -> tuple[str, str | None]:

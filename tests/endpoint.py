@@ -24,8 +24,10 @@ class Endpoint(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.answering = threading.Event()  # while it is not set, no request is answered
+        self.answering.set()
         self.ailing: dict[str, int] = {}  # part of a prompt → HTTP status
         self.lock = threading.Lock()
         self.asked: list[tuple[str, str]] = []  # model, prompt
@@ -43,13 +45,14 @@ class Endpoint(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving() -> Iterator[Endpoint]:
-    endpoint = Endpoint()
+def serving(port: int = 0) -> Iterator[Endpoint]:
+    endpoint = Endpoint(port)
     thread = threading.Thread(target=endpoint.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield endpoint
     finally:
+        endpoint.answering.set()
         endpoint.shutdown()
         endpoint.server_close()
         thread.join()
@@ -84,8 +87,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *arguments: object) -> None:
         """Say nothing."""
 
+    def do_GET(self) -> None:
+        """The list of what is served: the judge."""
+        head = {"object": "model", "created": 0, "owned_by": "a test"}
+        self._send(200, {"object": "list", "data": [{"id": GRM, **head}]})
+
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if not self.server.answering.is_set():
+            self.close_connection = True
+            self.server.answering.wait()
+            return
         prompt, model = body["messages"][-1]["content"][-1]["text"], body["model"]
         with self.server.lock:
             self.server.asked.append((model, prompt))

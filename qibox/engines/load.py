@@ -27,12 +27,21 @@ from qibox.manifests.settings import (
 )
 
 
-def resolve_model(spec: ModelSpec) -> ModelSpec:
+def resolve_model(spec: ModelSpec, name: str = "") -> ModelSpec:
     """Turn engine auto into a concrete one, fix the revision, and check the settings.
 
+    ``name`` is the model's id; a server knows the model by it.
+
     Raises:
-        UsageError: no such weights or recording, a wrong setting, an engine that is not installed.
+        UsageError: no such weights or recording, a wrong setting, an engine that is not installed,
+            or another model where it is said to be served.
     """
+    if spec.at is not None:
+        from qibox.engines.served import resolve_served
+
+        found = resolve_served(name, spec)
+        check_settings(found.engine, found.settings)
+        return found
     engine, settings = resolve_engine(spec)
     check_settings(engine, settings)
     if settings.get("chat_template") is not None:
@@ -71,7 +80,11 @@ def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False)
         QiboxError: the model cannot be loaded; the message says why.
     """
     if spec.engine == "auto":
-        spec = resolve_model(spec)
+        spec = resolve_model(spec, model)
+    if spec.at is not None:
+        from qibox.engines.served import served_engine
+
+        return served_engine(model, spec)
     settings = check_settings(spec.engine, spec.settings)
     noise_id = spec.noise_id or model
     if isinstance(settings, OpenAISettings):
@@ -174,6 +187,17 @@ def start_vllm(
 def has_vllm() -> bool:
     """Whether vLLM is installed here."""
     return importlib.util.find_spec("vllm") is not None
+
+
+def visible_gpus() -> list[str]:
+    """The NVIDIA GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    if not has_gpu():
+        return []
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named:
+        return [name.strip() for name in named.split(",")]
+    listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=30, check=False)
+    return [str(i) for i in range(listed.stdout.count(b"GPU "))]
 
 
 @cache

@@ -50,7 +50,7 @@ class VLLMEngine:
         self._id = model
         self._template = template_text(settings.chat_template)
         gpu = torch.cuda.is_available()
-        _prepare_environment(settings, gpu)
+        prepare_environment(settings, gpu)
         import vllm
 
         options = {"model": source, "revision": revision, "trust_remote_code": trust_remote_code}
@@ -170,7 +170,7 @@ def arguments(settings: VLLMSettings, gpu: bool) -> dict[str, Any]:
     return {**chosen, **settings.extra}
 
 
-def _prepare_environment(settings: VLLMSettings, gpu: bool) -> None:
+def prepare_environment(settings: VLLMSettings, gpu: bool) -> None:
     """What vLLM reads from the environment when it is imported."""
     os.environ.update(VLLM_NO_USAGE_STATS="1", VLLM_DO_NOT_TRACK="1", DO_NOT_TRACK="1")
     if not gpu:

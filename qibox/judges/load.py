@@ -70,7 +70,7 @@ def resolve_judge(manifest: JudgeManifest) -> JudgeManifest:
     if manifest.model is not None:
         from qibox.engines.load import resolve_model
 
-        return manifest.model_copy(update={"model": resolve_model(manifest.model)})
+        return manifest.model_copy(update={"model": resolve_model(manifest.model, manifest.name)})
     if manifest.path is None:
         return manifest
     found = recordings_hash(manifest.path)

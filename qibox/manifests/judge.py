@@ -46,6 +46,11 @@ class JudgeManifest(Manifest):
         """Whether a verdict depends on the sample's other responses, of all models."""
         return self.kind == "pairwise"
 
+    @property
+    def gives_criteria(self) -> bool:
+        """Whether a verdict has criteria and parts, not one score alone."""
+        return self.kind != "pairwise"
+
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
         if self.kind in ("generative", "pairwise") and self.model is None:

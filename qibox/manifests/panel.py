@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from qibox.fields import Added, Deciding, Like, Operating
 from qibox.manifests.common import Checked, Identifier, Manifest
 from qibox.manifests.sampling import Sampling
-from qibox.manifests.settings import AnySettings
+from qibox.manifests.settings import Address, AnySettings
 
 EngineName = Literal["auto", "transformers", "vllm", "openai", "replay"]
 
@@ -33,6 +33,8 @@ class ModelSpec(Checked):
     system: Deciding[str | None] = None  # system prompt
     accelerator: Operating[Accelerator | None] = None
     size_b: Operating[Annotated[float, Field(gt=0)] | None] = None  # parameters, billions
+    # e.g. http://127.0.0.1:8000/v1, where vLLM serves it (`qibox serve`); null: it is loaded here
+    at: Operating[Address | None] = None
     trust_remote_code: Deciding[bool] = False  # needs the command line's consent as well
     noise_id: Added[str | None] = None  # id that keys its sampling noise; null: its own
 

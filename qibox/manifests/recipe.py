@@ -56,6 +56,10 @@ class RecipeManifest(Manifest):
     policy: Deciding[str]  # hub id, directory or builtin:<name>
     revision: Deciding[str | None] = None
     judge: Deciding[str | None] = None  # null: the run's first judge
+    # Cards, the last of those visible, for a judge that vLLM runs: the training starts and ends its
+    # server there. 0: none, so that such a judge is asked where `qibox serve` runs it.
+    judge_gpus: Operating[Annotated[int, Field(ge=0, le=1024)]] = 0
+    judge_deadline_s: Operating[Positive] = 900.0  # for the verdicts on all that a step drew
     rollout: Deciding[Rollout]
     # structured: score_verdict of the final response. scalar: its answer score alone, without the
     # reasoning and without penalties, for comparison.

@@ -32,6 +32,10 @@ def _address(url: str) -> str:
     return url
 
 
+# keys and passwords do not belong there
+Address = Annotated[str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(_address)]
+
+
 def _further(extra: dict[str, Any]) -> dict[str, Any]:
     for name in extra:
         if name in OURS:
@@ -89,10 +93,7 @@ class VLLMSettings(HostedSettings):
 class OpenAISettings(Checked):
     """Options of the engine behind an OpenAI-compatible endpoint."""
 
-    # e.g. http://127.0.0.1:8000/v1; keys and passwords do not belong here
-    base_url: Deciding[
-        Annotated[str, Field(pattern=r"^https?://[^@\s?#]+$"), AfterValidator(_address)]
-    ]
+    base_url: Deciding[Address]  # e.g. http://127.0.0.1:8000/v1
     # the environment variable that holds the key; null: none needed
     api_key_env: Operating[str | None] = None
     concurrency: Operating[Count] = 32  # requests in flight

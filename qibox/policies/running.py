@@ -31,7 +31,8 @@ class Running:
 
     def is_served(self, name: str) -> bool:
         """Whether a server answers for a policy, so that its weights need not be here."""
-        return self.replay is None and self._given(name).engine == "openai"
+        given = self._given(name)
+        return self.replay is None and (given.engine == "openai" or given.at is not None)
 
     def served(self, name: str, source: str, revision: str | None) -> ModelSpec:
         """A policy behind a server, under the name that a manifest gives or else its source's.
@@ -43,7 +44,7 @@ class Running:
             UsageError: a setting that does not hold, such as no address.
         """
         given = self._given(name)
-        return _resolved(given, given.source or source, given.revision or revision)
+        return _resolved(name, given, given.source or source, given.revision or revision)
 
     def local(self, name: str, place: str, revision: str | None) -> ModelSpec:
         """A policy whose weights are at a place that an engine loads from: a directory, a hub id.
@@ -53,11 +54,11 @@ class Running:
                 that names other weights.
         """
         if self.replay is not None:
-            return _resolved(ModelSpec(source=self.replay, engine="replay"), self.replay, None)
+            return _resolved(name, ModelSpec(source="", engine="replay"), self.replay, None)
         given = self._given(name)
         if given.source not in ("", name, place):
             _refuse_other_weights(name, given.source, place)
-        return _resolved(given, place, revision or given.revision)
+        return _resolved(name, given, place, revision or given.revision)
 
     def _given(self, name: str) -> ModelSpec:
         """What was said of a policy; its source is empty where no manifest names it."""
@@ -118,9 +119,9 @@ def refuse_unused(running: Running, asked: Collection[str]) -> None:
             )
 
 
-def _resolved(given: ModelSpec, source: str, revision: str | None) -> ModelSpec:
+def _resolved(name: str, given: ModelSpec, source: str, revision: str | None) -> ModelSpec:
     found = {"source": source, "revision": revision, "noise_id": NOISE_ID}
-    return resolve_model(given.model_copy(update=found))
+    return resolve_model(given.model_copy(update=found), name)
 
 
 def _refuse_other_weights(name: str, source: str, place: str) -> None:

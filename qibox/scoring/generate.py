@@ -64,7 +64,7 @@ class AskModel(Stage[Engine]):
     @property
     def accelerator(self) -> Accelerator | None:
         """What the model needs of the machine that runs it."""
-        return self.spec.accelerator
+        return self.spec.accelerator if self.spec.at is None else None
 
     @property
     def reads_images(self) -> bool:

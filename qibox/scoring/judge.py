@@ -81,7 +81,8 @@ class JudgeResponses(Stage[Judge]):
     @property
     def accelerator(self) -> Accelerator | None:
         """What the judge's model needs of the machine that runs it."""
-        return self.judge.model.accelerator if self.judge.model is not None else None
+        model = self.judge.model
+        return model.accelerator if model is not None and model.at is None else None
 
     @property
     def reads_images(self) -> bool:

@@ -113,7 +113,7 @@ def resolve_run(
     models = {}
     for name, spec in panel.models.items():
         with _naming(f"model '{name}'"):
-            models[name] = _relative_model(resolve_model(spec))
+            models[name] = _relative_model(resolve_model(spec, name))
     return settled_run(
         pool=settled_pool(pool, earlier),
         panel=panel.model_copy(update={"models": models}),

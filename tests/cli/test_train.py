@@ -113,6 +113,7 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
         "refill": 3,
         "objective": "lagrangian",
         "cost_limit": 0.125,
+        "judge_gpus": 2,
     }
     assert values.keys() == OVERRIDES.keys()
     changed = overridden(recipe, values)
@@ -121,6 +122,7 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
     assert (changed.reward, changed.learning_rate) == ("scalar", 0.25)
     assert (changed.updates_per_batch, changed.refill) == (2, 3)
     assert (changed.objective, changed.cost_limit) == ("lagrangian", 0.125)
+    assert changed.judge_gpus == 2
     assert overridden(recipe, dict.fromkeys(OVERRIDES)) == recipe
 
 

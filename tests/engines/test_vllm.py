@@ -1,11 +1,7 @@
 """The real vLLM, in a child process and as a server on loopback, with a shipped model."""
 
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 
 import psutil
@@ -17,8 +13,11 @@ from tinymodel import png, prompts
 
 from qibox.engines.base import Engine
 from qibox.engines.load import has_vllm, load_engine, resolve_model, start_transformers
+from qibox.engines.serving import free_port
 from qibox.engines.sources import local_directory
 from qibox.engines.vllm import arguments
+from qibox.errors import UsageError
+from qibox.fields import identity
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import VLLMSettings
@@ -33,7 +32,6 @@ real = [pytest.mark.vllm, pytest.mark.xdist_group("vllm"), needs_vllm]
 
 MODEL = "builtin:strong"
 GREEDY = Sampling(temperature=0, max_tokens=40)
-START_TIMEOUT = 300  # seconds for the server to come up on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -66,39 +64,24 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The base URL of vLLM's own server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
-    command += ["--model", str(local_directory(MODEL)), "--served-model-name", "strong"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--max-model-len", "256"]
-    command += ["--dtype", "float32", "--enforce-eager", "--mm-processor-cache-gb", "0"]
-    command += ["--no-enable-chunked-prefill"]  # with seeds, as in qibox.engines.vllm
-    environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
+    """Where `qibox serve strong` says that it serves; ended by SIGTERM, with all it started."""
+    port = free_port("127.0.0.1")
+    command = [sys.executable, "-m", "qibox.cli.main", "serve", "strong", "--port", str(port)]
     process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    assert line == f"models.strong.at: http://127.0.0.1:{port}/v1", process.communicate()[1]
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) > 1
     try:
-        _wait_for(f"http://127.0.0.1:{port}/health", process)
-        yield f"http://127.0.0.1:{port}/v1"
+        yield line.removeprefix("models.strong.at: ")
     finally:
-        if process.poll() is None:
-            for member in [process, *psutil.Process(process.pid).children(recursive=True)]:
-                member.terminate()
-            process.wait(60)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_TIMEOUT
-    while time.monotonic() < until:
-        assert process.poll() is None, f"the server ended with {process.returncode}"
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError(f"the server was not up within {START_TIMEOUT} s")
+        process.terminate()
+        said = process.communicate()[1]
+    assert (process.returncode, said.splitlines()[-1]) == (0, "the server of strong is ended")
+    assert not [each for each in family if each.is_running()]
 
 
 def agreement(left: list[str], right: list[str]) -> float:
@@ -170,6 +153,28 @@ class TestServer:
             texts.append(load_engine("m", spec).generate(some, sampling)["text"].to_pylist())
         assert None not in texts[0]
         assert texts[0] == texts[1]
+
+    def test_a_served_model_is_the_model_of_its_manifest(self, server, questions, greedy_texts):
+        here = resolve_model(ModelSpec(source=MODEL, engine="vllm"), "strong")
+        there = resolve_model(ModelSpec(source=MODEL, at=server), "strong")
+        assert identity(there) == identity(here)
+        assert there.revision == here.revision
+        texts = load_engine("strong", there).generate(questions, GREEDY)["text"].to_pylist()
+        assert agreement(texts, greedy_texts) >= 0.95
+
+    @pytest.mark.parametrize(
+        ("name", "changes", "message"),
+        [
+            ("strong", {"settings": {"max_model_len": 99}}, "with other settings"),
+            ("strong", {"revision": "sha256:00"}, "and sha256:00 is wanted"),
+            ("other", {}, r"serves strong, strong@\S+ and not 'other'"),
+            ("strong", {"engine": "transformers"}, "runs on engine transformers"),
+        ],
+    )
+    def test_what_is_served_otherwise_is_refused(self, server, name, changes, message):
+        spec = ModelSpec(source=MODEL, at=server).model_copy(update=changes)
+        with pytest.raises(UsageError, match=message):
+            resolve_model(spec, name)
 
 
 class TestStructured:
