@@ -32,7 +32,7 @@ def column_options(command: Any) -> Any:
     """Add one option for each column of a file that can be named."""
     for option, column in reversed(COLUMNS.items()):
         flag = f"--{option.replace('_', '-')}"
-        text = f"Column of the file given as --pool that holds the {column}."
+        text = f"Column of the file given as --pool that holds the {column}; none: no column."
         command = click.option(flag, metavar="NAME", help=text)(command)
     return command
 

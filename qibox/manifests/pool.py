@@ -13,6 +13,13 @@ Risk = Literal["none", "explicit", "implicit"]
 MAX_PIXELS = 64_000_000  # width × height; our choice: 192 MB as RGB, published pools stay below
 
 
+# What a pool of parts says itself; all else each part says for its own rows.
+OF_COMBINED = {
+    "name", "about", "source", "sources", "unverified", "obtain", "parts", "shard_size",
+    "benchmark", "rows",
+}  # fmt: skip
+
+
 class Columns(Checked):
     """Which of the source's columns hold what; null: the source has none."""
 
@@ -64,6 +71,18 @@ class PoolManifest(Manifest):
     def _reads_something(self) -> Self:
         if bool(self.parts) == (self.format is not None):
             raise ValueError("a pool has either a format or parts")
+        ignored = [
+            name
+            for name, field in type(self).model_fields.items()
+            if self.parts
+            and name not in OF_COMBINED
+            and getattr(self, name) != field.get_default(call_default_factory=True)
+        ]
+        if ignored:
+            raise ValueError(
+                f"a pool of parts does not have {', '.join(ignored)} of its own: say it in each "
+                "part's manifest"
+            )
         if self.format not in (None, "mini") and self.path is None:
             raise ValueError(f"a pool of format {self.format} needs a path")
         if (self.columns.question is None) == (self.question_text is None):

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from qibox.errors import UsageError
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.meta import json_values
-from qibox.pool.rows import Rows, first_reason, no_reasons, numbers, said_where, whole
+from qibox.pool.rows import Rows, first_reason, no_reasons, numbers, said_where
+from qibox.pool.where import kept_rows, written_out
 from qibox.tables import IMAGE, RISKS
 
 TEMPLATE = re.compile(r"\{([^{}]*)\}")
@@ -44,6 +45,11 @@ def check_columns(manifest: PoolManifest, present: list[str], origin: str) -> No
             f"{_listed(present)}: name the right one under `columns` in the manifest, or with "
             "--question-column, --image-column and the like"
         )
+    twice = [name for name in wanted_columns(manifest) if present.count(name) > 1]
+    if twice:
+        raise UsageError(
+            f"pool {manifest.name}: {origin} has two columns {_listed(twice[:1])}: rename one"
+        )
 
 
 def rows_of_table(table: pa.Table, start: int, manifest: PoolManifest, origin: str) -> Rows:
@@ -53,7 +59,7 @@ def rows_of_table(table: pa.Table, start: int, manifest: PoolManifest, origin: s
         UsageError: a column is missing or of a type that cannot hold what it should.
     """
     check_columns(manifest, table.column_names, origin)
-    keep = _where(table, manifest)
+    keep = kept_rows(table, manifest)
     number = numbers(start, table.num_rows)
     if keep is not None:
         table, number = table.filter(keep), number.filter(keep)
@@ -75,7 +81,7 @@ def rows_of_table(table: pa.Table, start: int, manifest: PoolManifest, origin: s
         category=category and category[0],
         severity=severity and severity[0],
         risk=risk and risk[0],
-        meta={name: json_values(_one(table[name])) for name in columns.meta},
+        meta={name: json_values(written_out(table[name])) for name in columns.meta},
     )
 
 
@@ -90,7 +96,7 @@ class _Converter:
     ) -> Converted | None:
         if name is None:
             return None
-        values = _one(self.table[name])
+        values = written_out(self.table[name])
         converted = convert(values)
         if converted is None:
             raise self.wrong_type(role, name, values.type)
@@ -121,24 +127,10 @@ class _Converter:
     def _filled(self, template: str) -> pa.Array:
         pieces = TEMPLATE.split(template)  # text, column, text, column, …, text
         parts = [
-            _one(self.table[piece]).cast(pa.string()) if at % 2 else piece
+            written_out(self.table[piece]).cast(pa.string()) if at % 2 else piece
             for at, piece in enumerate(pieces)
         ]
         return pc.binary_join_element_wise(*parts, "")
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    """A column as one array, with dictionaries written out."""
-    values = whole(column)
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-
-
-def _where(table: pa.Table, manifest: PoolManifest) -> pa.Array | None:
-    keep = None
-    for name, value in manifest.where.items():
-        same = pc.fill_null(pc.equal(_one(table[name]), value), False)
-        keep = same if keep is None else pc.and_(keep, same)
-    return keep
 
 
 def _text(values: pa.Array) -> Converted | None:

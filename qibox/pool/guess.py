@@ -35,6 +35,7 @@ USUAL: dict[str, tuple[str, ...]] = {
     "risk": ("risk", "risk_kind", "kind"),
 }  # fmt: skip
 NEEDED = ("question", "image")
+NONE = "none"  # as a column's name: the file has none of that role
 FORMATS: dict[str, PoolFormat] = {
     ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".csv": "csv", ".tsv": "csv", ".json": "json",
@@ -48,7 +49,8 @@ def pool_from_path(
     """Describe a Parquet, JSONL, CSV or JSON file, or a dataset directory, as a pool.
 
     ``images`` is the folder or zip that image paths are under; ``columns`` names columns by role
-    (question, image, sample_id, category, severity, risk) instead of guessing them.
+    (question, image, sample_id, category, severity, risk) instead of guessing them, ``none`` says
+    that there is none; a pool without an image column is one of texts.
 
     Raises:
         UsageError: no such path, a kind that is not known, a named column that is not there, or no
@@ -66,6 +68,7 @@ def pool_from_path(
             "path": path,
             "images": images,
             "columns": chosen,
+            "text_only": chosen["image"] is None,
         }
     )
 
@@ -135,18 +138,25 @@ def _dataset_columns(path: str) -> list[str]:
     from qibox.pool.hub import features_of, stream_of
 
     manifest = PoolManifest(name=_name(path), about=path, format="datasets", path=path)
-    return list(features_of(stream_of(manifest, None)))
+    return list(features_of(stream_of(manifest, None), manifest))
 
 
 def _chosen(path: str, present: list[str], named: dict[str, str]) -> dict[str, str | None]:
     unknown = [role for role in named if role not in USUAL]
     if unknown:
         raise QiboxError(f"no column has the role '{unknown[0]}': there are {', '.join(USUAL)}")
+    unset = {role for role, name in named.items() if name == NONE and NONE not in present}
+    if "question" in unset:
+        raise UsageError(f"{path} needs a question: name its column with {_option('question')}")
+    named = {role: name for role, name in named.items() if role not in unset}
     for role, name in named.items():
         if name not in present:
             raise UsageError(f"{path} has no column '{name}' ({_option(role)}): {_has(present)}")
     chosen: dict[str, str | None] = {}
     for role in USUAL:
+        if role in unset:
+            chosen[role] = None
+            continue
         chosen[role] = named.get(role) or _guessed(
             role, present, {*named.values(), *chosen.values()}
         )

@@ -3,16 +3,19 @@
 Reads with ``datasets.load_dataset(…, streaming=True)`` at a pinned revision; images stay encoded.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qibox.errors import PoolNotFoundError, UsageError
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.columns import check_columns, rows_of_table, wanted_columns
-from qibox.pool.rows import BATCH_ROWS, Rows
+from qibox.pool.labels import with_names
+from qibox.pool.rows import BATCH_ROWS, Rows, whole
 
 ALL = "*"
 CONFIG = "config"  # stands for the configuration's name where the data have no such column
@@ -91,41 +94,63 @@ def stream_of(manifest: PoolManifest, name: str | None) -> Any:
         raise _unreachable(manifest, error) from error
 
 
-def features_of(stream: Any) -> dict[str, Any]:
-    """A stream's columns by name, looked up in its first rows where none are declared."""
-    return dict(stream.features or stream._resolve_features().features)
+def features_of(stream: Any, manifest: PoolManifest) -> dict[str, Any]:
+    """A stream's columns by name, looked up in its first rows where none are declared.
+
+    Raises:
+        UsageError: those rows cannot be read.
+    """
+    try:
+        return dict(stream.features or stream._resolve_features().features)
+    except Exception as error:  # a file that is damaged or of another kind, in many words
+        raise _unreachable(manifest, error) from error
 
 
 def _tables(manifest: PoolManifest, name: str | None) -> Iterator[pa.Table]:
     import datasets
 
     stream = stream_of(manifest, name)
-    features = features_of(stream)
+    features = features_of(stream, manifest)
     check_columns(manifest, [*features, CONFIG], str(manifest.path))
     wanted = [column for column in wanted_columns(manifest) if column in features]
     stream = stream.select_columns(wanted)
     for column in wanted:
         if isinstance(features[column], datasets.Image):
             stream = stream.cast_column(column, datasets.Image(decode=False))
-    labels = {c: features[c] for c in wanted if isinstance(features[c], datasets.ClassLabel)}
+    labels = {c: features[c].names for c in wanted if isinstance(features[c], datasets.ClassLabel)}
+    pictures = [c for c in wanted if isinstance(features[c], datasets.Image)]
     try:
         for table in stream.with_format("arrow").iter(batch_size=BATCH):
-            yield _with_names(table, labels)
+            yield _with_own_paths(with_names(table, labels), pictures, str(manifest.path))
     except Exception as error:  # a cut connection or a damaged file, in many libraries' words
         raise _unreachable(manifest, error) from error
 
 
-def _with_names(table: pa.Table, labels: dict[str, Any]) -> pa.Table:
-    """Class numbers as the names that the repository gives them."""
-    for column, label in labels.items():
-        names = [None if v is None else label.int2str(v) for v in table[column].to_pylist()]
-        at = table.column_names.index(column)
-        table = table.set_column(at, column, pa.array(names, pa.string()))
+def _with_own_paths(table: pa.Table, pictures: list[str], folder: str) -> pa.Table:
+    """Pictures that lie in the directory itself by their paths below it; others stay as told."""
+    if not Path(folder).is_dir():
+        return table
+    start = f"^{re.escape(str(Path(folder).resolve()))}/"
+    for column in pictures:
+        image = whole(table[column])
+        if not pa.types.is_struct(image.type):
+            continue
+        path = pc.replace_substring_regex(pc.struct_field(image, "path"), start, "")
+        parts = [pc.struct_field(image, "bytes"), path]
+        struct = pa.StructArray.from_arrays(parts, ["bytes", "path"], mask=image.is_null())
+        table = table.set_column(table.column_names.index(column), column, struct)
     return table
 
 
 def _unreachable(manifest: PoolManifest, error: Exception) -> UsageError:
-    words = " ".join(str(error).split())[:300]
+    cause = error.__cause__ or error  # the library's own words for it come last
+    words = " ".join(f"{error} {cause if cause is not error else ''}".split())[:300]
+    local = Path(str(manifest.path)).is_dir()
+    if local:
+        return UsageError(
+            f"pool {manifest.name}: a file of the directory {manifest.path} cannot be read "
+            f"({words}): mend it or move it away, or name one file with --pool"
+        )
     return UsageError(
         f"pool {manifest.name}: dataset '{manifest.path}' cannot be read ({words}): check `path`, "
         "`config`, `split` and `revision`, or give a downloaded copy's directory as `path`"

@@ -19,14 +19,14 @@ def json_values(values: pa.Array) -> pa.Array:
         values = values.dictionary_decode()
         kind = values.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        written = _quoted(values.cast(pa.string()))
+        written = _quoted(_as_utf8(values))
     elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
         written = values.cast(pa.string())
     elif pa.types.is_floating(kind):
         finite = pc.if_else(pc.is_finite(values), values, pa.scalar(None, kind))
         written = pa.array([_dumped(v) for v in finite.to_pylist()], pa.string())
     else:
-        written = pa.array([_dumped(v) for v in values.to_pylist()], pa.string())
+        written = pa.array([_dumped(v) for v in _listed(values)], pa.string())
     return pc.fill_null(written, NULL)
 
 
@@ -43,6 +43,31 @@ def json_objects(columns: dict[str, pa.Array], length: int) -> pa.Array:
 def constant(text: str | None, length: int) -> pa.Array:
     """The same JSON value in every row."""
     return pa.array([json.dumps(text, ensure_ascii=False)] * length, pa.string())
+
+
+def _as_utf8(texts: pa.Array) -> pa.Array:
+    """Texts whose bytes are no UTF-8 with the sign for what is unknown in their place."""
+    try:
+        texts.validate(full=True)
+        return texts.cast(pa.string())
+    except pa.ArrowInvalid:
+        raw = texts.cast(pa.large_binary()).to_pylist()
+    return pa.array([None if r is None else r.decode("utf-8", "replace") for r in raw], pa.string())
+
+
+def _listed(values: pa.Array) -> list[Any]:
+    """Nested values; one that holds a text which is no UTF-8 is null."""
+    try:
+        return list(values.to_pylist())
+    except UnicodeDecodeError:
+        return [_value(each) for each in values]
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return None
 
 
 def _quoted(texts: pa.Array) -> pa.Array:

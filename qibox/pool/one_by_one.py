@@ -15,6 +15,7 @@ import pyarrow as pa
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.columns import check_columns, rows_of_table, wanted_columns
 from qibox.pool.rows import BATCH_ROWS, Rows, first_reason
+from qibox.pool.where import check_where, kind_of
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,20 @@ def rows_of_records(
         if first and readable:
             present = dict.fromkeys(name for record in readable for name in record.fields)
             check_columns(manifest, list(present), origin)
+            _check_where(readable, manifest)
             first = False
         kept = [r for r in batch if r.fault is not None or _matches(r, manifest.where)]
         if kept:
             yield _rows(kept, manifest, origin)
+
+
+def _check_where(records: list[Record], manifest: PoolManifest) -> None:
+    """Refuse a condition that none of the first records can meet, for it is of another type."""
+    for name, value in manifest.where.items():
+        values = [record.fields.get(name) for record in records]
+        kinds = {kind_of(found) for found in values if found is not None}
+        if value is not None and len(kinds) == 1:
+            check_where(name, value, kinds.pop(), manifest)
 
 
 def _matches(record: Record, where: dict[str, Any]) -> bool:
@@ -81,8 +92,16 @@ def _rows(records: list[Record], manifest: PoolManifest, origin: str) -> Rows:
 
 
 def _json(name: str, records: list[Record]) -> pa.Array:
-    written = [json.dumps(record.fields.get(name), ensure_ascii=True) for record in records]
-    return pa.array(written, pa.string())
+    return pa.array([_dumped(record.fields.get(name)) for record in records], pa.string())
+
+
+def _dumped(value: object) -> str:
+    """A value as JSON; half a surrogate pair, which is no text, as the sign for what is unknown."""
+    written = json.dumps(value, ensure_ascii=True)
+    if "\\ud" not in written:
+        return written
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+    return json.dumps(json.loads(text.decode("utf-16-le", "replace")), ensure_ascii=True)
 
 
 def _as_text(name: str, value: object, strict: bool) -> tuple[str | None, str | None]:

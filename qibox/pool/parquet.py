@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from qibox.errors import UsageError
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.columns import check_columns, rows_of_table, wanted_columns
+from qibox.pool.labels import labels_of, with_names
 from qibox.pool.rows import BATCH_BYTES, BATCH_ROWS, Rows, ahead
 
 LARGE = 256 << 20  # bytes of a row group held whole
@@ -95,5 +96,6 @@ def _tables(file: pq.ParquetFile, manifest: PoolManifest, origin: str) -> Iterat
     heaviest = max((g.total_byte_size / max(g.num_rows, 1) for g in groups), default=1.0)
     rows = max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(heaviest, 1.0))))
     names = wanted_columns(manifest)
+    labels = labels_of(schema)
     for batch in file.iter_batches(batch_size=rows, columns=names):
-        yield pa.Table.from_batches([batch])
+        yield with_names(pa.Table.from_batches([batch]), labels)

@@ -7,6 +7,7 @@ the risk is in its field ``risk``.
 """
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 from qibox.errors import UsageError
@@ -51,6 +52,9 @@ def _vlguard_pairs(item: Record) -> Iterator[Record]:
     ]
     if not pairs:
         yield Record(item.number, {}, "instr-resp holds no instruction")
+    odd = sum(not (isinstance(e, dict) and any(k in e for k in VLGUARD_RISKS)) for e in answers)
+    for _ in range(odd if pairs else 0):
+        yield Record(item.number, {}, "an entry of instr-resp holds no instruction that is known")
     shared = {name: value for name, value in item.fields.items() if name != "instr-resp"}
     for kind, question in pairs:
         own = {
@@ -78,6 +82,10 @@ def read_mssbench(path: str, pool: str) -> Iterator[Record]:
         for at, item in enumerate(items):
             record = as_record(number, item)
             yield from _mssbench_records(record, part, at, pairs_of(record.fields))
+            number += 1
+    for part in sorted(parts.keys() - {"chat", "embodied"}):
+        for _ in parts[part] if isinstance(parts[part], list) else [None]:
+            yield Record(number, {}, f"part '{part[:100]}' is not known: chat and embodied are")
             number += 1
 
 
@@ -110,7 +118,7 @@ def _chat_pairs(item: dict[str, Any]) -> list[Pair]:
 def _embodied_pairs(item: dict[str, Any]) -> list[Pair]:
     pairs = []
     asked = [_instructions(item, safety) for safety in ("safe", "unsafe")]
-    for both in zip(*asked, strict=False):
+    for both in zip_longest(*asked):  # one without its counterpart is a row without a question
         for safety, question in zip(("safe", "unsafe"), both, strict=True):
             pairs.append((safety, item.get(safety), question))
     return pairs

@@ -5,7 +5,7 @@ Reads what the manifest names, in batches, each pool of a combined one in turn; 
 
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import fsspec
 import pyarrow as pa
@@ -126,6 +126,8 @@ def _rows(manifest: PoolManifest) -> Iterator[Rows]:
 def _pictures(manifest: PoolManifest) -> Pictures | None:
     if manifest.images is not None:
         return open_pictures(manifest.images)
+    if manifest.format == "datasets" and Path(str(manifest.path)).is_dir():
+        return open_pictures(str(manifest.path))
     if manifest.format in RECORD_READERS and manifest.columns.image is not None:
         folder, slash, _ = str(manifest.path).rpartition("/")
         return open_pictures(folder + slash or ".")
