@@ -5,8 +5,8 @@ What is no trouble of a disk, a place or a file is a bug, and keeps its tracebac
 
 import errno
 import re
+import sys
 
-import duckdb
 import pyarrow as pa
 
 from qibox.errors import DamagedFileError, QiboxError, UsageError
@@ -44,7 +44,7 @@ def told(error: BaseException) -> QiboxError | None:
         return damage
     if isinstance(error, OSError) and type(error).__module__ in ("builtins", "shutil"):
         return _of_place(error)
-    if isinstance(error, duckdb.Error):
+    if _is_of_query(error):
         return _of_query(error)
     if isinstance(error, OSError) or _is_of_storage(error):  # of a library that reaches elsewhere
         words = " ".join(str(error).split())[:300] or type(error).__name__
@@ -57,7 +57,12 @@ def query_trouble(error: Exception) -> QiboxError:
     return _damage(str(error)) or _of_query(error)
 
 
-def _of_query(error: Exception) -> QiboxError:
+def _is_of_query(error: BaseException) -> bool:
+    duckdb = sys.modules.get("duckdb")  # without it none of its errors can have come
+    return duckdb is not None and isinstance(error, duckdb.Error)
+
+
+def _of_query(error: BaseException) -> QiboxError:
     text = " ".join(str(error).split("\n\nLINE ")[0].split())
     if _IN_A_FILE.search(text):
         return DamagedFileError(
