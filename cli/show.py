@@ -43,11 +43,20 @@ def command(arguments: tuple[str, ...], save: str | None, model: str | None) -> 
     with qibox.open(run) as opened:
         sample = opened.sample(as_utf8(arguments[-1]) if arguments else _most_unstable(opened, run))
         models = list(opened.run.manifest.panel.models)
+        _tell_retrained(opened)
     if model is not None and model not in models:
         raise UsageError(f"no model '{model}' in run {run}: it has {', '.join(models)}")
     print_sample(sample, model)
     if save is not None:
         _save(sample, save)
+
+
+def _tell_retrained(opened: "OpenRun") -> None:
+    from qibox.cli.console import err
+    from qibox.run.retrained import said_of_retrained
+
+    for sentence in said_of_retrained(opened.run.storage, opened.run.home or "none"):
+        err.print(f"Note: {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _most_unstable(opened: "OpenRun", run: str) -> str:

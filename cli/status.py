@@ -28,6 +28,7 @@ def command(run: str, verify: bool) -> None:
     from qibox.cli import console
     from qibox.errors import QiboxError
     from qibox.run.directory import Run
+    from qibox.run.retrained import said_of_retrained
     from qibox.scoring.footers import damaged_tables
     from qibox.scoring.lock import holder
 
@@ -38,6 +39,8 @@ def command(run: str, verify: bool) -> None:
     damaged = damaged_tables(opened.storage, through=verify)
     for sentence in damaged.values():
         console.err.print(f"Damaged: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    for sentence in said_of_retrained(opened.storage, opened.home):
+        console.err.print(f"Note: {sentence}", highlight=False, markup=False, soft_wrap=True)
     _print_account(opened, run)
     if damaged:
         raise QiboxError(f"{len(damaged)} files of {run} are damaged: see above what mends each")

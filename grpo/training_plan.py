@@ -19,6 +19,7 @@ from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import load_manifest
 from qibox.manifests.recipe import RecipeManifest
 from qibox.policies.directory import read_lineage
+from qibox.policies.running import START
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.selection.read import read_selection, selection_digest
@@ -57,6 +58,12 @@ def resolve_training(
     """
     check_name(name, "a policy")
     _refuse_missing_parts(recipe, judge)
+    if name.startswith(START):
+        raise UsageError(
+            f"a policy's name may not be '{name}': those that begin with {START} are of policies "
+            f"before training; give another, such as {name.removeprefix(START) or 'default'}",
+            fields=["name"],
+        )
     table = read_selection(run.storage, selection)
     refuse_benchmarks(run.manifest.pool, filter(None, pc.unique(table["source"]).to_pylist()))
     if len(table) < recipe.prompts_per_step:
@@ -129,7 +136,6 @@ def changes(storage: Storage, plan: TrainingPlan) -> list[str] | None:
     None if no such policy was trained to its end; what an unfinished training left does not count.
     Nor does prose in the manifests, nor what only operates.
     """
-    there = read_lineage(storage, plan.name)
     there = read_lineage(storage, plan.name)
     return None if there is None else changed_fields(there["plan"], plan)
 

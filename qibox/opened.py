@@ -50,7 +50,7 @@ class OpenRun:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.run = Run.open(path)
+        self.run = Run.open_below(path)
         self._connection = connect(self.run)
 
     def __enter__(self) -> Self:
@@ -158,7 +158,7 @@ class OpenRun:
             "order by damerau_levenshtein(sample_id, ?), sample_id limit ?",
             [sample_id, NEAR_IDS],
         ).fetchall()
-        where = f"no sample '{sample_id}' in run {self.run.storage.url}"
+        where = f"no sample '{sample_id}' in run {self.run.url}"
         if not found:
             return f"{where}: its pool has not been read yet, `qibox score` does that"
         return f"{where}: near ids are {', '.join(name for (name,) in found)}"

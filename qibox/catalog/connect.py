@@ -12,11 +12,11 @@ from collections.abc import Collection
 import duckdb
 
 from qibox.catalog.checked import CheckedDataset
-from qibox.catalog.files import tables_of
+from qibox.catalog.files import retrained_table, tables_of
 from qibox.run.directory import Run
 from qibox.tables import EVALUATIONS, VERDICTS
 
-TABLES = ("pool", "responses", "judgments", "scores", "selections", "rollouts", "rates")
+TABLES = ("pool", "responses", "judgments", "scores", "selections", "rollouts")
 
 # Pool rows that could not become samples, and whatever failed at a later stage.
 _REJECTS = """
@@ -66,6 +66,13 @@ select model as policy, judge, sample_id, round(avg(score), 6) as mean,
 from profile_judgments group by all
 """
 
+# Without those of a policy that was trained anew since.
+_RATES = """
+create temp view rates as
+select kept.* from kept_rates kept
+where (pool, policy) not in (select (pool, policy) from retrained)
+"""
+
 # View → its definition, and the tables it reads.
 DERIVED = {
     "rejects": (_REJECTS, {"pool", "pool_rejects", "responses", "judgments", "scores"}),
@@ -74,6 +81,7 @@ DERIVED = {
         {"evaluation_pool", "evaluation_responses", "evaluation_judgments", "evaluations_before"},
     ),
     "profiles": (_PROFILES, {"profile_judgments"}),
+    "rates": (_RATES, {"kept_rates", "retrained"}),
 }
 VIEWS = (*TABLES, *DERIVED)
 
@@ -100,6 +108,8 @@ def connect(run: Run, views: Collection[str] = VIEWS) -> duckdb.DuckDBPyConnecti
     for name, schema, parts in tables_of(run):
         if name in needed:
             connection.register(name, CheckedDataset.of(run.storage, schema, parts))
+    if "retrained" in needed:
+        connection.register("retrained", retrained_table(run))
     for definition, _ in derived:
         connection.execute(definition)
     for lock in _LOCKS:

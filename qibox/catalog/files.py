@@ -14,6 +14,7 @@ from qibox.catalog.checked import Part
 from qibox.run.directory import Run
 from qibox.run.finished import finished_selections, policy_names
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
+from qibox.run.retrained import retrained, retrained_in
 from qibox.run.storage import Storage
 from qibox.tables import (
     EVALUATIONS,
@@ -40,53 +41,66 @@ _ANSWERED = re.compile(
 
 def tables_of(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
     """Each table's name, columns and files."""
-    storage = run.storage
+    storage = run.storage if not run.home else None  # what lies below a run has nothing below it
     yield from _own_tables(run)
-    yield "selections", SELECTIONS, _selections(storage)
-    yield "rollouts", POLICY_ROLLOUTS, _rollouts(storage)
-    yield "rates", RATES, _rates(storage)
+    with_selections = run.storage if run.borrows_pool else storage
+    yield "selections", SELECTIONS, _selections(with_selections) if with_selections else ()
+    yield "rollouts", POLICY_ROLLOUTS, _rollouts(storage) if storage else ()
+    yield "kept_rates", RATES, _rates(storage) if storage else ()
     for table, schema in (("pool", POOL), ("responses", RESPONSES), ("judgments", JUDGMENTS)):
         with_benchmark = pa.schema([BENCHMARK, *schema])
-        yield f"evaluation_{table}", with_benchmark, _answered(storage, "evaluations", table)
-    yield "evaluations_before", EVALUATIONS, _evaluations_before(storage)
-    yield "profile_judgments", JUDGMENTS, _answered(storage, "profiles", "judgments")
+        answered = _answered(storage, "evaluations", table) if storage else ()
+        yield f"evaluation_{table}", with_benchmark, answered
+    yield "evaluations_before", EVALUATIONS, _evaluations_before(storage) if storage else ()
+    profiled = _answered(storage, "profiles", "judgments") if storage else ()
+    yield "profile_judgments", JUDGMENTS, profiled
+
+
+def retrained_table(run: Run) -> pa.Table:
+    """Pool and policy of the evaluations whose policy was trained anew since."""
+    found = {} if run.home else retrained(run.storage)
+    pairs = [(home.split("/")[1], policy) for home, names in found.items() for policy in names]
+    kind = pa.schema([("pool", pa.string()), ("policy", pa.string())])
+    return pa.Table.from_pylist([{"pool": a, "policy": b} for a, b in pairs], schema=kind)
 
 
 def _own_tables(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
     """What scoring makes: the files that the manifest accounts for, where present."""
-    storage, panel = run.storage, run.manifest.panel
+    storage, home, of_pool = run.storage, run.home, run.pool_home
     index = run.pool_index()
-    shards = range(len(index.keys) if index else len(storage.files("pool")))
+    shards = range(len(index.keys) if index else len(storage.files(f"{of_pool}pool")))
+    gone = retrained_in(storage, run.manifest)
+    models = [model for model in run.manifest.panel.models if model not in gone]
     judges = [judge.name for judge in run.manifest.judges]
 
     def present(folder: str, wanted: Iterable[Part]) -> Iterator[Part]:
         found = set(storage.files(folder))
         yield from (part for part in wanted if part[0] in found)
 
-    yield "pool", POOL, present("pool", ((pool_path(i), None) for i in shards))
-    yield "pool_rejects", REJECTS, ((name, None) for name in storage.files("rejects"))
+    yield "pool", POOL, present(f"{of_pool}pool", ((pool_path(i, of_pool), None) for i in shards))
+    yield "pool_rejects", REJECTS, ((name, None) for name in storage.files(f"{of_pool}rejects"))
     yield (
         "responses",
         RESPONSES,
         present(
-            "responses",
-            ((responses_path(m, i), ds.field("model") == m) for m in panel.models for i in shards),
+            f"{home}responses",
+            ((responses_path(m, i, home), ds.field("model") == m) for m in models for i in shards),
         ),
     )
     yield (
         "judgments",
         JUDGMENTS,
         present(
-            "judgments",
+            f"{home}judgments",
             (
-                (judgments_path(j, m, i), (ds.field("judge") == j) & (ds.field("model") == m))
+                (judgments_path(j, m, i, home), (ds.field("judge") == j) & (ds.field("model") == m))
                 for j in judges
-                for m in panel.models
+                for m in models
                 for i in shards
             ),
         ),
     )
-    yield "scores", SCORES, present("scores", ((scores_path(i), None) for i in shards))
+    yield "scores", SCORES, present(f"{home}scores", ((scores_path(i, home), None) for i in shards))
 
 
 def _selections(storage: Storage) -> Iterator[Part]:
@@ -115,9 +129,12 @@ def _rates(storage: Storage) -> Iterator[Part]:
 
 def _answered(storage: Storage, folder: str, table: str) -> Iterator[Part]:
     """Files of one table below the homes of all benchmarks, or of all profiled policies."""
+    gone = retrained(storage)
     for file in storage.files(folder):
         found = _ANSWERED.fullmatch(file)
         if found is None or found["table"] != table:
+            continue
+        if found["model"] in gone.get(f"{folder}/{found['of']}/", ()):
             continue
         shared = None
         names = {"benchmark": found["of"] if folder == "evaluations" else None}

@@ -138,6 +138,7 @@ def _asked(
         judges=settled_judges(questions.judges, earlier),
         limit=questions.limit,
         scored=False,
+        policies={each.name: each.lineage for each in contenders if each.lineage is not None},
     )
     return _Asked(home, now, earlier)
 
@@ -185,4 +186,7 @@ def joined(earlier: RunManifest | None, now: RunManifest) -> RunManifest:
     models = {**earlier.panel.models, **now.panel.models}
     judges = {judge.name: judge for judge in (*earlier.judges, *now.judges)}
     panel = now.panel.model_copy(update={"models": models})
-    return now.model_copy(update={"panel": panel, "judges": tuple(judges.values())})
+    policies = {**earlier.policies, **now.policies}
+    return now.model_copy(
+        update={"panel": panel, "judges": tuple(judges.values()), "policies": policies}
+    )

@@ -34,6 +34,7 @@ from qibox.policies.running import (
 )
 from qibox.run.directory import Run
 from qibox.run.finished import policy_names
+from qibox.run.retrained import lineage_digest
 from qibox.run.units import digest
 
 
@@ -45,6 +46,7 @@ class Contender:
     spec: ModelSpec  # resolved; holds no path of this machine
     place: str  # where its weights are: what an engine loads
     start: str | None = None  # the contender it started from
+    lineage: str | None = None  # sha256 of what a policy of the run was made of
     known: pa.Table | None = None  # question and images of what it was trained on, where known
     commit: Literal["found", "kept"] | None = None  # of the hub, none named: now, or by the run
 
@@ -111,7 +113,8 @@ def _contender(
     if lineage is not None:
         with model_directory(run.storage, policy) as folder:
             known = trained_on(run.storage, lineage)
-            yield replace(_of_run(policy, folder, running), known=known)
+            made_of = lineage_digest(run.storage, policy)
+            yield replace(_of_run(policy, folder, running), known=known, lineage=made_of)
         return
     if not policy.strip():
         raise UsageError(

@@ -6,7 +6,8 @@ stands in the manifests below the run, RUN/evaluations/<benchmark>/ and RUN/prof
 goes when the answers go. A panel's manifest that names another revision asks that one.
 """
 
-from qibox.run.directory import RUN_FILE, read_run_manifest
+from qibox.run.directory import read_run_manifest
+from qibox.run.retrained import homes
 from qibox.run.storage import Storage
 
 
@@ -16,7 +17,7 @@ def pinned_commit(storage: Storage, source: str) -> str | None:
     Raises:
         UsageError: a manifest below the run cannot be read.
     """
-    for home in _homes(storage):
+    for home in homes(storage):
         manifest = read_run_manifest(storage, home)
         assert manifest is not None
         for spec in manifest.panel.models.values():
@@ -24,10 +25,3 @@ def pinned_commit(storage: Storage, source: str) -> str | None:
             if asked_at_commit and spec.revision and not spec.revision.startswith("sha256:"):
                 return spec.revision
     return None
-
-
-def _homes(storage: Storage) -> list[str]:
-    """The folders below a run where policies' answers lie, sorted."""
-    files = [file for folder in ("evaluations", "profiles") for file in storage.files(folder)]
-    ends = f"/{RUN_FILE}"
-    return [file.removesuffix(RUN_FILE) for file in files if file.endswith(ends)]

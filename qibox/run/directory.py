@@ -56,6 +56,8 @@ class RunManifest(Checked):
     limit: Deciding[Annotated[int, Field(ge=1)] | None] = None
     # false: policies answer, not a panel, and their answers make no scores
     scored: Added[bool] = True
+    # of the run above, the policies that are asked: the sha256 of each one's lineage
+    policies: Prose[dict[str, str]] = {}
     versions: Prose[dict[str, str]] = {}  # of the packages, for the record
     # of the files that were written, by stage: units.FORMAT; {}: of before it was told, 1 each
     format: Prose[dict[str, int]] = {}

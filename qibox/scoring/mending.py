@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from qibox.run.editions import joint_edition, next_edition
 from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
-from qibox.scoring.footers import READERS, Footer, read_footer
+from qibox.scoring.footers import READERS, Footer, read_footer, read_footers
 from qibox.scoring.slices import RowReader
 
 CountRows = Callable[[Unit, str | None], int]  # rows to ask of a file, given a part of the reason
@@ -53,6 +53,13 @@ def find_mends(
     with ThreadPoolExecutor(READERS) as pool:
         found = pool.map(find, standing)
         return {unit.path: mend for unit, mend in zip(standing, found, strict=True) if mend}
+
+
+def stale_units(storage: Storage, units: Sequence[Unit]) -> list[Unit]:
+    """Those units whose file stands and has yet to follow what was mended before it."""
+    names = {name for unit in units for name in (unit.path, *unit.inputs)}
+    footers = read_footers(storage, names)
+    return [unit for unit in units if unit.path in footers and is_stale(unit, footers)]
 
 
 def inputs_edition(storage: Storage, unit: Unit) -> str | None:

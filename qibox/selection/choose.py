@@ -15,6 +15,7 @@ import pyarrow as pa
 from qibox.catalog.connect import connect
 from qibox.errors import QiboxError, UsageError
 from qibox.run.directory import Run
+from qibox.scoring.mending import stale_units
 from qibox.selection.edges import StratumBox, stratum_boxes
 from qibox.selection.mix import MixRow, count_mix
 from qibox.selection.quotas import QuotaRow, allot, check_values
@@ -140,6 +141,14 @@ def _require_scores(run: Run) -> None:
     if not units or done < len(units):
         state = f"scored on {done} of its {len(units)} shards" if units else "not scored yet"
         raise UsageError(f"run {run.storage.url} is {state}: `qibox score` into it does the rest")
+    assert index is not None
+    judgments = run.judgments_units(run.manifest.judges[0], index.shards())
+    if stale := {unit.shard for unit in stale_units(run.storage, [*judgments, *units])}:
+        raise UsageError(
+            f"scores of {len(stale)} shards of {run.storage.url} are of before failed answers were "
+            f"asked again: `qibox score --out {run.storage.url}` with the options of this run "
+            "counts them anew"
+        )
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, request: Request) -> list[StratumBox]:

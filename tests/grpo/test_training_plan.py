@@ -71,3 +71,13 @@ def test_words_and_memory_shares_make_no_other_policy(
     assert trained_already(run.storage, resolve_training(run, "default", same, oracle, "mine"))
     judge = oracle.model_copy(update={"about": "said otherwise"})
     assert trained_already(run.storage, resolve_training(run, "default", recipe, judge, "mine"))
+
+
+def test_a_name_of_policies_before_training_is_refused(
+    run: Run, recipe: RecipeManifest, oracle: JudgeManifest
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"may not be 'start-x'.* give another, such as x$"
+    ) as told:
+        resolve_training(run, "default", recipe, oracle, "start-x")
+    assert told.value.fields == ("name",)

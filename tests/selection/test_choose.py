@@ -160,6 +160,20 @@ def test_a_run_that_is_not_scored_to_its_end_is_refused(tmp_path: Path, ladder: 
         choose(ladder, by_box(OPEN_BOX))
 
 
+@pytest.mark.parametrize("folder", ["responses", "judgments"])
+def test_scores_of_before_failed_answers_were_asked_again_are_refused(
+    ladder: Run, folder: str
+) -> None:
+    """A retry that was killed has mended one file and not yet those that are made of it."""
+    choose(ladder, by_box(OPEN_BOX))
+    name = ladder.storage.files(folder)[0]
+    rows, key = ladder.storage.read_table(name), ladder.storage.table_key(name)
+    with ladder.storage.table_writer(name, rows.schema, key, edition="mended") as writer:
+        writer.write_table(rows)
+    with pytest.raises(UsageError, match=r"scores of 1 shards .*`qibox score --out .* anew"):
+        choose(ladder, by_box(OPEN_BOX))
+
+
 def test_scores_under_another_key_are_not_taken_for_the_runs(ladder: Run) -> None:
     name = "scores/shard-00001.parquet"
     ladder.storage.write_table(name, ladder.storage.read_table(name), "another key")
