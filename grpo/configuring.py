@@ -26,7 +26,7 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
 
     if recipe.use_vllm:
         _need_vllm()
-        prepare_environment(VLLMSettings(), has_gpu())  # in this process: TRL reaches into it
+        _prepare_vllm()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     k = recipe.samples_per_prompt
     rollouts = recipe.prompts_per_step * k
@@ -105,6 +105,16 @@ def _need_vllm() -> None:
             "the recipe says use_vllm but vLLM is not installed: pip install 'qibox[vllm]', or set "
             "use_vllm: false"
         )
+
+
+def _prepare_vllm() -> None:
+    """Let vLLM run in this process, where TRL reaches into it to load each step's weights."""
+    prepare_environment(VLLMSettings(), has_gpu())
+    if not has_gpu():
+        import vllm._custom_ops as operators
+
+        # oneDNN's copies of float32 weights are packed for good: nothing can be loaded into them.
+        operators._supports_onednn = False
 
 
 def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:

@@ -81,7 +81,15 @@ def server() -> Iterator[str]:
         process.terminate()
         said = process.communicate()[1]
     assert (process.returncode, said.splitlines()[-1]) == (0, "the server of strong is ended")
-    assert not [each for each in family if each.is_running()]
+    assert not [each for each in family if lives(each)]
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it is there; one that ended and that nobody waited for is not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def agreement(left: list[str], right: list[str]) -> float:
