@@ -31,6 +31,7 @@ class Endpoint(ThreadingHTTPServer):
         self.ailing: dict[str, int] = {}  # part of a prompt → HTTP status
         self.lock = threading.Lock()
         self.asked: list[tuple[str, str]] = []  # model, prompt
+        self.headers: set[str] = set()  # names of all that came, in lower case
 
     @property
     def url(self) -> str:
@@ -101,6 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         prompt, model = body["messages"][-1]["content"][-1]["text"], body["model"]
         with self.server.lock:
             self.server.asked.append((model, prompt))
+            self.server.headers |= {name.lower() for name in self.headers}
             status = next((s for part, s in self.server.ailing.items() if part in prompt), 200)
         if status != 200:
             self._send(status, {"error": {"message": "not now", "code": None}})

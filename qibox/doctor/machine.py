@@ -87,7 +87,27 @@ def _gpus() -> tuple[Gpu, ...]:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     except subprocess.TimeoutExpired:
         return ()
-    return parse_gpus(listed.stdout) if listed.returncode == 0 else ()
+    found = parse_gpus(listed.stdout) if listed.returncode == 0 else ()
+    return visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def visible(gpus: tuple[Gpu, ...], named: str | None) -> tuple[Gpu, ...]:
+    """Those of the GPUs that CUDA_VISIBLE_DEVICES lets a program see; None: it is not set.
+
+    Numbers count from 0, in CUDA's way up to the first that is none. GPUs named by their UUIDs are
+    only counted.
+    """
+    if named is None:
+        return gpus
+    seen: list[Gpu] = []
+    for at, name in enumerate(part.strip() for part in named.split(",")):
+        if name.startswith(("GPU-", "MIG-")) and at < len(gpus):
+            seen.append(gpus[at])
+        elif name.isdigit() and int(name) < len(gpus):
+            seen.append(gpus[int(name)])
+        else:
+            break
+    return tuple(seen)
 
 
 def parse_gpus(text: str) -> tuple[Gpu, ...]:

@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
@@ -72,6 +73,9 @@ class OpenAIEngine:
             max_retries=0,  # the sender's own retries know about deadlines
             timeout=self._settings.request_timeout_s,
         ) as client:
+            if not _is_openai(self._settings.base_url):
+                # read from OPENAI_ORG_ID and OPENAI_PROJECT_ID, which name things of another house
+                client.organization = client.project = None
             gate = asyncio.Semaphore(self._settings.concurrency)
 
             async def one(row: dict[str, Any]) -> Sequence[Completion]:
@@ -164,6 +168,11 @@ class OpenAIEngine:
 
     def _seeded(self, body: Request, seed: int) -> Request:
         return {**body, "seed": seed} if self._settings.send_seed else body
+
+
+def _is_openai(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    return host == "openai.com" or host.endswith(".openai.com")
 
 
 def _key(variable: str | None) -> str | None:

