@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from qibox.judges.base import Judge
 from qibox.judges.once import judge_once
 from qibox.responses import split_reasoning
+from qibox.selection.read import first_images
 from qibox.tables import POOL
 from qibox.verdict import Verdict
 
@@ -94,13 +94,7 @@ class SelectionJudge:
 def as_samples(selection: pa.Table) -> pa.Table:
     """Return a selection's rows with the pool's columns; a sample's first image is its image."""
     columns = [
-        _first_images(selection["images"]) if name == "image" else selection[name]
+        first_images(selection["images"]) if name == "image" else selection[name]
         for name in POOL.names
     ]
     return pa.table(columns, names=POOL.names).cast(POOL)
-
-
-def _first_images(images: pa.ChunkedArray) -> pa.Array:
-    lists = images.combine_chunks()
-    starts, lengths = np.asarray(lists.offsets)[:-1], np.asarray(lists.value_lengths().fill_null(0))
-    return lists.values.take(pa.array(starts, mask=lengths == 0))

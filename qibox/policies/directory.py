@@ -66,13 +66,14 @@ def start_source(lineage: Lineage, given: str | None) -> tuple[str, str | None]:
         given = source
     if given is None:
         raise UsageError(
-            f"the start policy was a directory named '{source}': say where it is with --start"
+            f"the start policy was a directory named '{source}': say where it is", fields=["start"]
         )
     directory = local_directory(given)
     if directory is None or fingerprint(directory) != revision:
         raise UsageError(
-            f"--start {given} does not hold the weights that the policy was trained from "
-            f"('{source}', {revision[:19]}…): name the right directory"
+            f"{given} does not hold the weights that the policy was trained from "
+            f"('{source}', {revision[:19]}…): name the right directory",
+            fields=["start"],
         )
     return given, None
 

@@ -38,9 +38,7 @@ def test_a_start_policy_that_was_a_directory_must_be_the_same(tmp_path: Path) ->
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"1")
     known = lineage("weights", fingerprint(folder))
-    with pytest.raises(
-        UsageError, match="a directory named 'weights': say where it is with --start"
-    ):
+    with pytest.raises(UsageError, match="a directory named 'weights': say where it is"):
         start_source(known, None)
     assert start_source(known, str(folder)) == (str(folder), None)
     (folder / "model.safetensors").write_bytes(b"2")
