@@ -29,6 +29,7 @@ COMMANDS = (  # in the order of the work; each is the `command` of the module of
     "sql",
     "show",
     "plot",
+    "explore",
     "manifests",
     "doctor",
 )

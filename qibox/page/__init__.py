@@ -1,0 +1,1 @@
+"""A run as a local web page: the box to move, samples to open, curves to compare, SQL to ask."""

@@ -1,0 +1,63 @@
+"""What the page's cells are about: the run that this process serves."""
+
+from dataclasses import dataclass, field
+
+from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
+from qibox.figures.data import chosen_boxes
+from qibox.opened import OpenRun
+from qibox.page.samples import Samples
+from qibox.run.directory import Run
+from qibox.run.finished import selection_names
+
+
+@dataclass
+class Context:
+    """One run, opened once for all visits."""
+
+    name: str  # as the person gave it: what commands on the page say
+    run: Run
+    samples: Samples
+    pictures: dict[str, bytes] = field(default_factory=dict)  # drawn once a process
+
+    def first_box(self) -> Box:
+        """The box of the selection named default if it has one, else half of the pool's U."""
+        names = selection_names(self.run.storage)
+        boxes = chosen_boxes(self.run.storage, "default") if "default" in names else []
+        if boxes:
+            return boxes[0][1]
+        rows = self.samples.ask("select coalesce(quantile_disc(instability, 0.5), 0) from samples")
+        return Box(*QUALITY_RANGE, min(float(rows[0][0]), INSTABILITY_RANGE[1]))
+
+    def sql(self) -> OpenRun:
+        """The run's views, as `qibox sql` has them."""
+        return OpenRun(self.run.storage.url)
+
+    def command(self, box: Box) -> str:
+        """What a person types to select what is in the box."""
+        return (
+            f"qibox select {self.name} --q-band {box.q_low:.15g} {box.q_high:.15g} "
+            f"--u-min {box.u_min:.15g} --name explored"
+        )
+
+
+_served: list[Context] = []
+
+
+def put(context: Context) -> None:
+    """Say which run this process serves."""
+    _served[:] = [context]
+
+
+def current() -> Context:
+    """The run that this process serves."""
+    return _served[0]
+
+
+def make_context(path: str) -> Context:
+    """Open a run for its page.
+
+    Raises:
+        UsageError: there is no run.
+    """
+    run = Run.open(path)
+    return Context(path, run, Samples(run))
