@@ -129,7 +129,7 @@ def _(
     query = (box, order.value, risk.value, words.value)
     matching = context.samples.matching(box, risk.value, words.value)
     if place is None:
-        start = (int(page_number.value) - 1) * cells.PER_PAGE
+        start = cells.start_of(page_number.value, matching)
         found = context.samples.read(context.samples.ids(*query, cells.PER_PAGE, start))
         buttons = mo.ui.array(
             [

@@ -92,6 +92,11 @@ def boxed(low: float, high: float, least: float) -> Box:
     )
 
 
+def start_of(page: float | None, matching: int) -> int:
+    """Where a page of the gallery starts, from 0; the last page when there are fewer."""
+    return (min(max(1, int(page or 1)), -(-matching // PER_PAGE) or 1) - 1) * PER_PAGE
+
+
 def live(context: Context, box: Box) -> str:
     """Counts, the command, the mix: what changes when the box moves."""
     inside, scored = context.samples.count(box)

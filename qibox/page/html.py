@@ -23,6 +23,8 @@ STYLE: Final = """<style>
  font-family:monospace;white-space:pre-wrap}
 .qb .card{border:1px solid #ddd;border-radius:6px;padding:8px;width:224px}
 .qb .card img{width:206px;height:150px;object-fit:contain;background:#f6f6f6}
+.qb .shown{flex:0 0 380px}.qb .shown img{width:100%;max-height:480px;object-fit:contain}
+.qb .facts td:first-child{white-space:nowrap}.qb .facts td.n{text-align:left}
 .qb .q{height:42px;overflow:hidden}
 .qb .unsafe{color:#B04500;font-weight:600}.qb .safe{color:#00664B}
 .qb .apart{border-left:4px solid #D55E00}
@@ -134,8 +136,10 @@ def opened(sample: Sample) -> str:
     few = sum(judged) * 2 < len(judged)  # the verdict that fewer answers have
     answers = "".join(_answer(answer, few) for answer in sample.answers)
     return (
-        f"<div style='display:flex;gap:18px'><div>{image_tag(sample.image, 480)}</div>"
-        f"<div><p class='big text'>{text(row['question'])}</p>{table(('', ''), facts)}</div></div>"
+        "<div style='display:flex;gap:18px'>"
+        f"<div class='shown'>{image_tag(sample.image, 480)}</div>"
+        f"<div class='facts'><p class='big text'>{text(row['question'])}</p>"
+        f"{table(('', ''), facts)}</div></div>"
         "<p>An orange edge: a verdict other than that of most answers to this sample.</p>"
         "<table id='answers'><thead><tr><th>model</th><th>k</th><th>answer</th><th>verdict</th>"
         f"<th>score</th><th>rationale</th></tr></thead><tbody>{answers}</tbody></table>"

@@ -4,7 +4,7 @@ import pytest
 
 import qibox
 from qibox.box import Box
-from qibox.page.cells import boxed
+from qibox.page.cells import PER_PAGE, boxed, start_of
 from qibox.page.context import Context, make_context
 from tests.runs import MODELS, K, sample, write_run
 
@@ -49,3 +49,18 @@ def test_samples_come_in_order_filtered_and_with_all_their_answers(context: Cont
 def test_edges_that_a_hand_draws_are_made_a_box() -> None:
     assert boxed(8.00001, 0.5, -1) == Box(1, 8, 0)
     assert boxed(4, 8, 9) == Box(4, 8, 4.5)
+
+
+@pytest.mark.parametrize(
+    ("page", "matching", "start"),
+    [
+        (1, 0, 0),
+        (None, 5, 0),
+        (2, PER_PAGE, 0),
+        (2, PER_PAGE + 1, PER_PAGE),
+        (9, 2 * PER_PAGE, PER_PAGE),
+        (0, 5, 0),
+    ],
+)
+def test_a_page_beyond_the_last_is_the_last(page: int | None, matching: int, start: int) -> None:
+    assert start_of(page, matching) == start
