@@ -30,6 +30,7 @@ OVERRIDES = {
     "objective": "objective",
     "cost_limit": "cost_limit",
     "judge_gpus": "judge_gpus",
+    "lora": "lora.rank",
 }
 
 
@@ -79,6 +80,11 @@ OVERRIDES = {
     "--judge-gpus",
     type=click.IntRange(min=0),
     help="Cards for a judge that vLLM runs: the training starts and ends its server there.",
+)
+@click.option(
+    "--lora",
+    type=click.IntRange(min=1),
+    help="Train adapters of this rank in place of every weight; the policy is saved merged.",
 )
 @click.option(
     "--save-every",
@@ -199,6 +205,7 @@ def overridden(recipe: "RecipeManifest", options: dict[str, Any]) -> "RecipeMani
         *parents, field = OVERRIDES[option].split(".")
         target = values
         for parent in parents:
+            target[parent] = target[parent] or {}  # a group that the recipe left out
             target = target[parent]
         target[field] = value
     try:

@@ -10,6 +10,8 @@ from qibox.grpo.training_plan import policy_directory
 from qibox.manifests.recipe import RecipeManifest
 from qibox.manifests.settings import VLLMSettings
 
+OPTIMIZERS = {"adamw": "adamw_torch_fused", "adamw_8bit": "adamw_bnb_8bit"}  # transformers' names
+
 
 def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0) -> Any:
     """Return TRL's configuration of a recipe; nothing of it reports or pushes.
@@ -27,6 +29,8 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
     if recipe.use_vllm:
         _need_vllm()
         _prepare_vllm()
+    if recipe.optimizer == "adamw_8bit":
+        _need_bitsandbytes()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     k = recipe.samples_per_prompt
     rollouts = recipe.prompts_per_step * k
@@ -61,6 +65,7 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
         loss_type=recipe.loss,
         scale_rewards="group",  # advantage = (reward − group mean) / group std, as in the paper
         max_grad_norm=recipe.max_grad_norm,
+        optim=OPTIMIZERS[recipe.optimizer],
         gradient_checkpointing=recipe.gradient_checkpointing,
         bf16=recipe.bf16,
         # Said outright, or several processes without an accelerator would not find each other.
@@ -117,21 +122,33 @@ def _prepare_vllm() -> None:
         operators._supports_onednn = False
 
 
+def _need_bitsandbytes() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise UsageError(
+            "the recipe says optimizer adamw_8bit but bitsandbytes is not installed: pip install "
+            "bitsandbytes, or set optimizer: adamw"
+        )
+
+
 def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
     """Load the start policy and its processor.
 
-    Weights are float32 whatever the recipe says: bf16 is the precision of the forward and backward
-    pass (autocast), for at a rate of 1e-6 bf16 weights round nearly all of AdamW's moves away.
+    Weights that learn are float32 whatever the recipe says: bf16 is the precision of the forward
+    and backward pass (autocast), for at a rate of 1e-6 bf16 weights round nearly all of AdamW's
+    moves away. Beside adapters the weights stand still, and may be bfloat16.
     """
     import torch
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     source = policy_directory(recipe)
     where = {"revision": recipe.revision} if isinstance(source, str) else {}
+    frozen = "float32" if recipe.lora is None else recipe.lora.frozen
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             source,
-            dtype=torch.float32,
+            dtype=getattr(torch, frozen),
             use_safetensors=True,
             **where,
         )

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from qibox.figures.style import keep
 from qibox.figures.training import training_figure
+from qibox.grpo.adapters import ADAPTER, MODEL, adapter_settings, save_policy
 from qibox.grpo.configuring import load_policy, training_arguments
 from qibox.grpo.data import training_dataset
 from qibox.grpo.judge_place import asked_judge
@@ -118,10 +119,12 @@ def train(
         finally:
             rollouts.flush()
             log.write()
-        trainer.save_model(f"{scratch}/model")
+        save_policy(trainer, recipe, plan.policy, Path(scratch))
         arguments.distributed_state.wait_for_everyone()
         if main:
-            upload(Path(scratch, "model"), run.storage, f"{unfinished.folder}/model")
+            upload(Path(scratch, MODEL), run.storage, f"{unfinished.folder}/{MODEL}")
+            if recipe.lora is not None and recipe.lora.keep:
+                upload(Path(scratch, ADAPTER), run.storage, f"{unfinished.folder}/{ADAPTER}")
             curves = training_figure({plan.name: pd.DataFrame(log.rows)})
             keep(run.storage, f"{unfinished.folder}/training.png", curves)
             seconds = time.monotonic() - started
@@ -174,6 +177,7 @@ def make_trainer(
         processing_class=processor,
         args=arguments,
         train_dataset=training_dataset(selection, processor.tokenizer),
+        peft_config=adapter_settings(recipe.lora, model),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -196,9 +200,10 @@ def _silence() -> None:
 def _lineage(
     plan: TrainingPlan, rows: list[Metrics], seconds: float, processes: int
 ) -> dict[str, Any]:
+    packages = PACKAGES if plan.recipe.lora is None else (*PACKAGES, "peft")
     return {
         "plan": plan.model_dump(mode="json"),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in packages},
         "processes": processes,
         "seconds": round(seconds, 1),
         "last_step": rows[-1] if rows else None,

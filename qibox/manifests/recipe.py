@@ -50,6 +50,17 @@ class Vllm(Checked):
     enable_sleep_mode: Operating[bool] = False  # give the memory back during the optimiser's step
 
 
+class Lora(Checked):
+    """Low-rank adapters (arXiv 2106.09685): W + alpha / rank · B·A, of which A and B learn."""
+
+    rank: Deciding[Annotated[int, Field(ge=1, le=65_536)]]
+    alpha: Deciding[Annotated[int, Field(ge=1)] | None] = None  # null: twice the rank
+    # last parts of layers' names; null: every linear layer of the language model
+    targets: Deciding[tuple[str, ...] | None] = None
+    frozen: Deciding[Literal["float32", "bfloat16"]] = "float32"  # weights that do not learn
+    keep: Operating[bool] = False  # write the adapters too, beside the model they are merged into
+
+
 class RecipeManifest(Manifest):
     """A policy, how it rolls out, how it is rewarded and how it is optimised."""
 
@@ -92,6 +103,9 @@ class RecipeManifest(Manifest):
     clip: Deciding[Annotated[float, Field(gt=0, lt=1)]] = 0.2  # ε of the clipped ratio
     loss: Deciding[Literal["grpo", "dapo", "dr_grpo", "bnpo"]] = "grpo"  # how tokens are averaged
     max_grad_norm: Deciding[Positive] = 1.0
+    lora: Added[Lora | None] = None  # null: every weight learns
+    # adamw_8bit keeps its moments in 8 bits; needs the package bitsandbytes and a GPU
+    optimizer: Added[Literal["adamw", "adamw_8bit"]] = "adamw"
     gradient_checkpointing: Operating[bool] = False
     bf16: Deciding[bool] = False  # forward and backward pass; weights are float32 either way
     use_vllm: Deciding[bool] = False  # draw rollouts with vLLM, in the training's processes

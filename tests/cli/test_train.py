@@ -114,11 +114,14 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
         "objective": "lagrangian",
         "cost_limit": 0.125,
         "judge_gpus": 2,
+        "lora": 8,
     }
     assert values.keys() == OVERRIDES.keys()
     changed = overridden(recipe, values)
     assert (changed.policy, changed.steps, changed.seed) == ("p", 3, 4)
     assert (changed.rollout.unsafe, changed.credit) == ("plain", "recovery")
+    assert changed.lora is not None
+    assert changed.lora.rank == 8
     assert (changed.reward, changed.learning_rate) == ("scalar", 0.25)
     assert (changed.updates_per_batch, changed.refill) == (2, 3)
     assert (changed.objective, changed.cost_limit) == ("lagrangian", 0.125)
