@@ -73,7 +73,13 @@ def test_train_refuses(tmp_path: Path, arguments: list[object], says: str) -> No
 
 
 @pytest.mark.parametrize("command", ["eval", "profile"])
-@pytest.mark.parametrize(("policy", "says"), [("../x", "../x"), ("", "--policy is empty")])
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("../x", "../x"),
+        ("", "name is empty: give the name of a policy, a directory or a hub id (--policy)"),
+    ],
+)
 def test_policies_that_are_none(tmp_path: Path, command: str, policy: str, says: str) -> None:
     write_run(tmp_path, [sample("a", 5, 2)])
     done = qibox(command, tmp_path, "--policy", policy)

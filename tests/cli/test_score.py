@@ -64,7 +64,6 @@ def test_a_dry_run_lists_waves_units_and_calls(data: Path, tmp_path: Path) -> No
     ("options", "expected"),
     [
         (["--models", "ada,eve"], "no model named 'eve' in panel recorded: it has ada, bay, cid"),
-        (["--samples-per-model", "0"], "samples per model is 0: give 1 or more"),
         (["--judge", "nobody"], "no judge manifest named 'nobody'"),
         (["--panel", "nobody"], "no panel manifest named 'nobody'"),
         (["--pool", "nobody"], "no pool manifest named 'nobody'"),

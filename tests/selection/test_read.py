@@ -49,10 +49,13 @@ def test_a_selection_that_is_not_whole_is_not_there(run: Run) -> None:
 def test_a_selection_is_all_its_shards_in_order_and_nobody_elses_file(run: Run) -> None:
     before = selection_digest(run.storage, "default")
     first = read_selection(run.storage, "default")
-    name = "selections/default/data/train-00001-of-00002.parquet"
-    run.storage.write_table(name, first.slice(1))
+    (only,) = selection_files(run.storage, "default")
+    run.storage.remove(only)
+    names = [f"selections/default/data/train-0000{shard}-of-00002.parquet" for shard in range(2)]
+    run.storage.write_table(names[0], first)
+    run.storage.write_table(names[1], first.slice(1))
     run.storage.write_text("selections/default/data/notes.txt", "mine")
-    assert selection_files(run.storage, "default")[1:] == [name]
+    assert selection_files(run.storage, "default") == names
     table = read_selection(run.storage, "default")
     assert table.schema.equals(SELECTION)
     assert table["sample_id"].to_pylist() == ["a", "b", "b"]
