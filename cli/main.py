@@ -1,7 +1,8 @@
 """The `qibox` command: names its sub-commands, loads the one that is asked for, and reports errors.
 
 A :class:`~qibox.errors.QiboxError` and a wrong usage are one sentence on stderr; a bug keeps its
-traceback. Exit status: 0 done; 2 wrong usage; 3 done but too many rows failed; 1 anything else.
+traceback. Exit status: 0 done; 2 wrong usage; 3 done but too many rows failed; 130, 143 and 129
+stopped by Ctrl-C, SIGTERM and SIGHUP (:mod:`qibox.stopping`); 1 anything else.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from qibox import stopping
 from qibox.cli.streams import prepare_streams
 from qibox.errors import QiboxError
 from qibox.importing import importing
@@ -33,6 +35,13 @@ COMMANDS = (  # in the order of the work; each is the `command` of the module of
     "manifests",
     "doctor",
 )
+
+_FINISHED = "what was finished is kept, and the same command goes on from there"
+KEPT = {  # when a command is stopped by a signal; the others change nothing
+    **dict.fromkeys(("demo", "score", "eval", "profile"), _FINISHED),
+    "select": "no half of a selection is left, and the same command chooses anew",
+    "train": "the last checkpoint is kept, and the same command goes on from it",
+}
 
 
 class LazyGroup(click.Group):
@@ -73,23 +82,52 @@ def main() -> NoReturn:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     prepare_streams()
     try:
+        with stopping.hearing():
+            status = _run()
+    except stopping.Stop:  # between two steps of ours
+        status = _stopped()
+    sys.exit(status)
+
+
+def _run() -> int:
+    """Do what the command line asks for; the exit status."""
+    try:
         status = cli.main(standalone_mode=False)
         _flush()
-    except QiboxError as error:
-        _fail(str(error), error.exit_status)
-    except click.ClickException as error:
-        _fail(error.format_message(), error.exit_code)
-    except click.Abort:
-        _fail("stopped; the same command goes on where this one ended", 130)
-    except Exception as error:
+    except BaseException as error:
+        if stopping.asked():  # then whatever comes is the end that was asked for
+            return _stopped()
+        return _told(error)
+    return status if isinstance(status, int) else 0
+
+
+def _told(error: BaseException) -> int:
+    """Say in one sentence what stopped the work; a bug goes on as it is."""
+    if isinstance(error, QiboxError):
+        return _say(str(error), error.exit_status)
+    if isinstance(error, click.ClickException):
+        return _say(error.format_message(), error.exit_code)
+    if isinstance(error, click.Abort):
+        return _say("the question was left without an answer: nothing was done", 1)
+    if isinstance(error, Exception):
         from qibox.trouble import told
 
-        trouble = told(error)
-        if trouble is None:
-            raise
-        _forget_output()
-        _fail(str(trouble), trouble.exit_status)
-    sys.exit(status if isinstance(status, int) else 0)
+        if (trouble := told(error)) is not None:
+            _forget_output()
+            return _say(str(trouble), trouble.exit_status)
+    raise error
+
+
+def _stopped() -> int:
+    """Say what is kept and how to go on."""
+    if os.environ.get(stopping.QUIET) is None:  # who started this process says it
+        command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+        kept = KEPT.get(command, "nothing was changed")
+        with contextlib.suppress(OSError):
+            click.echo(f"\nStopped by {stopping.name()}: {kept}", err=True)
+    _forget_output()
+    stopping.end_descendants()
+    return stopping.exit_status()
 
 
 def _flush() -> None:
@@ -110,11 +148,11 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _fail(message: str, status: int) -> NoReturn:
+def _say(message: str, status: int) -> int:
     from qibox.cli.cells import printable
 
     click.echo(f"Error: {printable(message)}", err=True)  # it may quote what a file holds
-    sys.exit(status)
+    return status
 
 
 if __name__ == "__main__":  # as the processes of a training are started

@@ -1,9 +1,14 @@
 """`qibox train`: selection → policy."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +20,8 @@ from qibox.run.directory import DEFAULT_RUN
 if TYPE_CHECKING:
     from qibox.grpo.training_plan import TrainingPlan
     from qibox.manifests.recipe import RecipeManifest
+
+TIDY_S = 5.0  # for processes that are asked to end
 
 # option → the recipe's field that it sets; a dot leads into rollout
 OVERRIDES = {
@@ -180,10 +187,51 @@ def command(
 
 
 def launched(processes: int, arguments: list[str]) -> int:
-    """Run this command line again in several processes; their exit status."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    ours = ["-m", "qibox.cli.main", *arguments]
-    return subprocess.run([sys.executable, *torchrun, *ours], check=False).returncode
+    """Run this command line again in several processes; their exit status.
+
+    Asked to stop, it ends torchrun, which would tell of each process that it ends, and lets the
+    processes put down what they hold. They hear nothing from the terminal: torchrun gives each a
+    session of its own.
+    """
+    from qibox.stopping import QUIET
+
+    with tempfile.TemporaryDirectory(prefix="qibox-torchrun-") as logs:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", "--log-dir", logs]
+        ours = ["-m", "qibox.cli.main", *arguments]
+        command = [sys.executable, *torchrun, f"--nproc-per-node={processes}", *ours]
+        environment = {**os.environ, QUIET: "1"}
+        launcher = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            return launcher.wait()
+        except BaseException:
+            end_launched(launcher)
+            raise
+
+
+def end_launched(launcher: "subprocess.Popen[bytes]") -> None:
+    """End torchrun and the processes that it started, these by themselves if they do so in time."""
+    from qibox.stopping import descendants
+
+    launcher.send_signal(signal.SIGSTOP)  # it must not see them end, nor start others
+    ours = descendants(launcher.pid)
+    for process in ours:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGTERM)
+    until = time.monotonic() + TIDY_S
+    while any(map(_is_alive, ours)) and time.monotonic() < until:
+        time.sleep(0.05)
+    for process in (*ours, launcher.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    launcher.wait()
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process still works: one that has ended is kept until its parent has looked."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def overridden(recipe: "RecipeManifest", options: dict[str, Any]) -> "RecipeManifest":

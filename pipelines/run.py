@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from qibox import stopping
 from qibox.errors import QiboxError
 from qibox.importing import importing
 from qibox.run.directory import RunManifest
@@ -161,11 +162,9 @@ def _run(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> 
     from qibox.pipelines.wave import run_turn
 
     try:
-        with watcher.turn(storage, turn):
+        with watcher.turn(storage, turn), stopping.held():  # Beam must not be left midway
             run_turn(storage.url, turn, settings.beam_options, settings.allow_remote_code)
     except Exception as error:
-        if "KeyboardInterrupt" in str(error):  # Beam makes it an error of the step that it met
-            raise KeyboardInterrupt from None
         stopped = _stop_of(storage, turn, error)
         if stopped is None:
             raise

@@ -17,6 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PipelineOption
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 from apache_beam.runners.worker import sdk_worker
 
+from qibox import stopping
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
 from qibox.pipelines.options import check_options, telling_runner
@@ -67,11 +68,8 @@ def run_turn(
         pipeline = beam.Pipeline(**chosen)
         build(pipeline, root, turn, allow_remote_code)
         result = pipeline.run()
-        try:
+        with stopping.on_stop(result.cancel):  # elsewhere; in this process all is done by now
             result.wait_until_finish()
-        except KeyboardInterrupt:
-            result.cancel()
-            raise
 
 
 def _runner(light: bool, options: list[str]) -> dict[str, Any]:

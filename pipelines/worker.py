@@ -13,6 +13,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
+from qibox import stopping
 from qibox.errors import QiboxError
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
@@ -75,14 +76,15 @@ class Held:
 
         Raises:
             QiboxError: all have left: when a thread of a wave fails, Beam takes the step down while
-                others are in it. They end the shard at hand, and must not begin another.
+                others are in it. They end the shard at hand, and must not begin another. The same
+                where the process is asked to stop.
         """
         with self._change:
             if not self._users:
                 raise QiboxError(STOPPED)
             self._working += 1
         try:
-            with self._turn:
+            with self._turn, stopping.at_work():
                 yield
         finally:
             with self._change:
@@ -96,7 +98,8 @@ class Held:
                 try:
                     tool = stage.load(allow_remote_code=self._allow_remote_code)
                 except QiboxError as error:
-                    account.stop(error)
+                    if not stopping.asked():
+                        account.stop(error)
                     raise
                 loaded.callback(tool.close)
                 tools.append(tool)
@@ -142,6 +145,7 @@ class DoUnits(beam.DoFn):
 
         Mending twice asks again for what failed again, and changes nothing else.
         """
+        stopping.check()
         stage = self._stages[number]
         mend = tuple(unit for unit in units if unit.mend is not None)
         make = tuple(
@@ -158,6 +162,8 @@ class DoUnits(beam.DoFn):
         try:
             with account.units(len(units)) as report:
                 work(self._tools[number], storage, units, report)
+        except stopping.StoppedError:
+            raise
         except Exception as error:
             trouble = told(error)
             if trouble is None:

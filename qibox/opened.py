@@ -1,6 +1,7 @@
 """A run in Python: SQL over its tables, one sample with all that is known of it, its selections."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -9,7 +10,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from qibox.catalog.connect import connect
+from qibox.catalog.connect import reading
 from qibox.catalog.guard import check_query
 from qibox.errors import UsageError
 from qibox.run.directory import Run
@@ -51,7 +52,8 @@ class OpenRun:
 
     def __init__(self, path: str | Path) -> None:
         self.run = Run.open_below(path)
-        self._connection = connect(self.run)
+        self._held = ExitStack()
+        self._connection = self._held.enter_context(reading(self.run))
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +68,7 @@ class OpenRun:
 
     def close(self) -> None:
         """Free the database; relations made from it end with it."""
-        self._connection.close()
+        self._held.close()
 
     def sql(self, query: str) -> duckdb.DuckDBPyRelation:
         """Return the result, computed when it is read: .df(), .fetchall(), .to_arrow_table().

@@ -7,13 +7,15 @@ against 0.8 s for all Q and U), but then ``WITH x AS (COPY … TO 'RUN/file') SE
 single SELECT statement, writes a file.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
 
 import duckdb
 
 from qibox.catalog.checked import CheckedDataset
 from qibox.catalog.files import retrained_table, tables_of
 from qibox.run.directory import Run
+from qibox.stopping import on_stop
 from qibox.tables import EVALUATIONS, VERDICTS
 
 TABLES = ("pool", "responses", "judgments", "scores", "selections", "rollouts")
@@ -92,6 +94,13 @@ _LOCKS = (
     "set python_enable_replacements = false",
     "set lock_configuration = true",
 )
+
+
+@contextmanager
+def reading(run: Run, views: Collection[str] = VIEWS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database as :func:`connect` opens it, for the block; to stop ends its queries."""
+    with closing(connect(run, views)) as connection, on_stop(connection.interrupt):
+        yield connection
 
 
 def connect(run: Run, views: Collection[str] = VIEWS) -> duckdb.DuckDBPyConnection:

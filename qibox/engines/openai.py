@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from qibox import stopping
 from qibox.engines.chat import Neutraliser, messages
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import image_url
@@ -56,7 +57,11 @@ class OpenAIEngine:
             QiboxError: the endpoint refuses the key or the model, or has stopped answering.
         """
         rows = prompts.to_pylist()
-        done = asyncio.run(self._all(rows, sampling))
+        try:
+            done = asyncio.run(self._all(rows, sampling))
+        except asyncio.CancelledError:
+            stopping.check()
+            raise
         return assemble([row["key"] for row in rows], done)
 
     def close(self) -> None:
@@ -83,8 +88,11 @@ class OpenAIEngine:
                     return await self._completed(client, row, sampling)
 
             tasks = [asyncio.create_task(one(row)) for row in rows]
+            every = asyncio.gather(*tasks)
+            loop = asyncio.get_running_loop()
             try:
-                return await asyncio.gather(*tasks)
+                with stopping.on_stop(lambda: loop.call_soon_threadsafe(every.cancel)):
+                    return await every
             finally:
                 for task in tasks:
                     task.cancel()

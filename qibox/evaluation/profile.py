@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import duckdb
-
-from qibox.catalog.connect import connect
+from qibox.catalog.connect import reading
 from qibox.run.directory import Run
 
 if TYPE_CHECKING:
@@ -26,12 +24,5 @@ def profile_by_risk(run: Run, policy: str, judge: str) -> "pd.DataFrame":
     standard deviation; unsafe_share in [0, 1]; wavering, the share of samples whose answers are
     neither all safe nor all unsafe. A sample without a judged answer is left out.
     """
-    connection = connect(run, ("profiles", "pool"))
-    try:
-        return _frame(connection, policy, judge)
-    finally:
-        connection.close()
-
-
-def _frame(connection: duckdb.DuckDBPyConnection, policy: str, judge: str) -> "pd.DataFrame":
-    return connection.execute(_BY_RISK, [policy, judge]).df()
+    with reading(run, ("profiles", "pool")) as connection:
+        return connection.execute(_BY_RISK, [policy, judge]).df()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from qibox.catalog.connect import connect
+from qibox.catalog.connect import reading
 from qibox.evaluation.rates import rates
 from qibox.run.directory import Run
 from qibox.run.layout import evaluation_home
@@ -41,15 +41,12 @@ def keep_rates(run: Run, benchmark: str, starts: Mapping[str, str]) -> "pd.DataF
 
 def judged_rows(run: Run, benchmark: str) -> pa.Table:
     """A benchmark's rows of :data:`qibox.tables.EVALUATIONS`, without their words."""
-    connection = connect(run, ("evaluations",))
-    try:
+    with reading(run, ("evaluations",)) as connection:
         found = connection.view("evaluations")
         here = duckdb.ColumnExpression("pool") == duckdb.ConstantExpression(benchmark)
         judged = found.filter(here).filter("judge is not null")
         kept = [n if n not in _WORDS else f"null::varchar as {n}" for n in EVALUATIONS.names]
         return judged.select(", ".join(kept)).to_arrow_table().cast(EVALUATIONS)
-    finally:
-        connection.close()
 
 
 def of_those(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from qibox.catalog.connect import connect
+from qibox.catalog.connect import reading
 from qibox.errors import QiboxError, UsageError
 from qibox.run.directory import Run
 from qibox.scoring.mending import stale_units
@@ -89,11 +89,8 @@ def choose(run: Run, request: Request) -> Choice:
         QiboxError: no sample is let through.
     """
     _require_scores(run)
-    connection = connect(run, ("pool", "scores"))
-    try:
+    with reading(run, ("pool", "scores")) as connection:
         return _choose(connection, run, request)
-    finally:
-        connection.close()
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -> Choice:

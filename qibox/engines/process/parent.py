@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
+from qibox import stopping
 from qibox.engines.completions import failures
 from qibox.engines.process import messages as wire
 from qibox.errors import QiboxError
@@ -64,19 +65,27 @@ class _Process:
 
         Raises:
             ChildDiedError: the process died, or was silent for ``timeout`` seconds.
+            StoppedError: this process is asked to stop, and has ended the other.
         """
         try:
-            self.link.settimeout(timeout)
-            wire.send(self.link, head, table)
-            while True:
-                answer, body = wire.receive(self.link, timeout)
-                if answer["is"] != "progress":
-                    return answer, body
+            with stopping.on_stop(self._strike_down):
+                self.link.settimeout(timeout)
+                wire.send(self.link, head, table)
+                while True:
+                    answer, body = wire.receive(self.link, timeout)
+                    if answer["is"] != "progress":
+                        return answer, body
         except wire.SilentError:
             self.kill()
             raise ChildDiedError(f"engine made no progress for {timeout:g} s") from None
         except wire.ClosedError:
-            raise ChildDiedError(f"engine process died ({self.kill()})") from None
+            ended = self.kill()
+            stopping.check()
+            raise ChildDiedError(f"engine process died ({ended})") from None
+
+    def _strike_down(self) -> None:
+        """End the process and all it started; whoever waits for it sees the link end."""
+        os.killpg(self.pid, signal.SIGKILL)
 
     def kill(self) -> str:
         """End the process and all it started; returns how it had ended by then."""
@@ -190,7 +199,7 @@ class ChildEngine:
             return
         try:
             closed = process.ask({"do": "close"}, CLOSE_TIMEOUT)[0]["is"] == "done"
-        except ChildDiedError:
+        except (ChildDiedError, stopping.StoppedError):
             closed = False
         if closed and self._reuse:
             with _guard:
