@@ -201,9 +201,7 @@ def _listen(reader: int) -> None:
     _heard = _heard or number
     started = time.monotonic()
     while (spent := time.monotonic() - started) < GRACE_S:
-        for end in list(_waiting):
-            with contextlib.suppress(Exception):
-                end()
+        _tell_waiting()
         if _lost and not _held:
             _lost = False
             signal.pthread_kill(threading.main_thread().ident or 0, AGAIN)
@@ -211,6 +209,13 @@ def _listen(reader: int) -> None:
         if ready and _next(reader) is not None and time.monotonic() - started > SAME_S:
             _end_at_once("ended at once by the second signal")
     _end_at_once(f"what was at work did not end within {GRACE_S:g} s: ended as it stood")
+
+
+def _tell_waiting() -> None:
+    """A function of its own: what the listener still named would outlive the interpreter."""
+    for end in list(_waiting):
+        with contextlib.suppress(Exception):
+            end()
 
 
 def _next(reader: int) -> int | None:
