@@ -25,8 +25,11 @@ def command(run: str, port: int) -> None:
     Example: qibox explore runs/mini
     """
     import getpass
+    import os
     import socket
+    import sys
 
+    from qibox import stopping
     from qibox.cli import console
     from qibox.page.context import make_context
     from qibox.page.serve import HOST, bound, make_app, new_token, serve
@@ -44,3 +47,7 @@ def command(run: str, port: int) -> None:
     for line in lines:
         console.out.print(line, highlight=False, markup=False, soft_wrap=True)
     serve(app, at)
+    # The page's kernel waits in a thread for its next message, and Python would wait for that
+    # thread for ever. The page only reads: nothing is left to be written.
+    sys.stdout.flush()
+    os._exit(stopping.exit_status() if stopping.asked() else 0)
