@@ -27,10 +27,17 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
     from trl.trainer.grpo_config import GRPOConfig
 
     if recipe.use_vllm:
-        _need_vllm()
+        _need(
+            "vllm",
+            "use_vllm but vLLM is not installed: pip install 'qibox[vllm]', or set use_vllm: false",
+        )
         _prepare_vllm()
     if recipe.optimizer == "adamw_8bit":
-        _need_bitsandbytes()
+        _need(
+            "bitsandbytes",
+            "optimizer adamw_8bit but bitsandbytes is not installed: pip install bitsandbytes, or "
+            "set optimizer: adamw",
+        )
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     k = recipe.samples_per_prompt
     rollouts = recipe.prompts_per_step * k
@@ -102,14 +109,11 @@ def _see_one_card() -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = seen.split(",")[0]
 
 
-def _need_vllm() -> None:
+def _need(package: str, says: str) -> None:
     from importlib.util import find_spec
 
-    if find_spec("vllm") is None:
-        raise UsageError(
-            "the recipe says use_vllm but vLLM is not installed: pip install 'qibox[vllm]', or set "
-            "use_vllm: false"
-        )
+    if find_spec(package) is None:
+        raise UsageError(f"the recipe says {says}")
 
 
 def _prepare_vllm() -> None:
@@ -120,16 +124,6 @@ def _prepare_vllm() -> None:
 
         # oneDNN's copies of float32 weights are packed for good: nothing can be loaded into them.
         operators._supports_onednn = False
-
-
-def _need_bitsandbytes() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("bitsandbytes") is None:
-        raise UsageError(
-            "the recipe says optimizer adamw_8bit but bitsandbytes is not installed: pip install "
-            "bitsandbytes, or set optimizer: adamw"
-        )
 
 
 def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:

@@ -7,7 +7,6 @@ one sentence that says so: nothing is taken for damaged, absent or empty because
 
 import errno
 import io
-import os
 import random
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from qibox.errors import QiboxError
+from qibox.run.readable import ReadableFile
 
 R = TypeVar("R")
 
@@ -74,55 +74,25 @@ def _silent(error: Exception, where: str) -> QiboxError:
     )
 
 
-class PatientFile(io.RawIOBase):
+class PatientFile(ReadableFile):
     """A remote file to read from; a read that fails or comes back short is asked again."""
 
     def __init__(self, file: BinaryIO, where: str) -> None:
-        self._file = file
         self._where = where
-        self._at = 0
-        self._size = self._patiently(lambda: file.seek(0, io.SEEK_END))
+        super().__init__(file, self._patiently(lambda: file.seek(0, io.SEEK_END)))
 
     def _patiently(self, work: Callable[[], R]) -> R:
         return patiently(work, self._where, remote=True)
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """The next bytes, fewer at the end; all that are left without a number."""
-        left = max(0, self._size - self._at)
-        count = left if size is None or size < 0 else min(size, left)
-        content = self._patiently(lambda: self._whole(count)) if count else b""
-        self._at += count
-        return content
+    def _read(self, start: int, count: int) -> bytes:
+        return self._patiently(lambda: self._whole(start, count))
 
-    def _whole(self, count: int) -> bytes:
-        self._file.seek(self._at)
+    def _whole(self, start: int, count: int) -> bytes:
+        self._file.seek(start)
         content = self._file.read(count)
         if len(content) < count:
             raise ConnectionError(f"{len(content)} of {count} bytes came")
         return content
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a byte."""
-        self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence] + offset
-        return self._at
-
-    def tell(self) -> int:
-        """Where the next byte is read."""
-        return self._at
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def close(self) -> None:
-        """Close the file beneath as well."""
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 class PatientHandler(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow is untyped

@@ -11,12 +11,13 @@ Each number has 8 bytes, big endian. A file without a seal is read as it is.
 """
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import xxhash
+
+from qibox.run.readable import ReadableFile
 
 BLOCK = 1 << 16  # bytes; what the smallest read must check
 TAIL = 1 << 16  # bytes read at once from a file's end: most footers fit
@@ -49,7 +50,7 @@ def seal(file: BinaryIO) -> None:
     file.write(bytes(hashes) + _hash(bytes(hashes)) + MAGIC + footer)
 
 
-class SealedFile(io.RawIOBase):
+class SealedFile(ReadableFile):
     """A Parquet file to read from, whose bytes are checked before they are given out.
 
     Raises:
@@ -58,10 +59,8 @@ class SealedFile(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, fault: Fault) -> None:
         """Read the file's end and check it."""
-        self._file = file
+        super().__init__(file, file.seek(0, io.SEEK_END))
         self._fault = fault
-        self._at = 0
-        self.size = file.seek(0, io.SEEK_END)
         self._sound: set[int] = set()  # numbers of the blocks that were checked
         self._hashes: bytes | None = None  # of the blocks; None: there is no seal
         self._end = self._read_end()
@@ -96,14 +95,6 @@ class SealedFile(io.RawIOBase):
     def _last(self, count: int) -> bytes:
         self._file.seek(self.size - count)
         return self._file.read(count)
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """The next bytes, fewer at the end; all that are left without a number."""
-        left = max(0, self.size - self._at)
-        count = left if size is None or size < 0 else min(size, left)
-        content = self._read(self._at, count) if count else b""
-        self._at += len(content)
-        return content
 
     def _read(self, start: int, count: int) -> bytes:
         if self._hashes is None:
@@ -147,30 +138,6 @@ class SealedFile(io.RawIOBase):
         end = self._pages if stop is None else min(stop, self._pages)
         for at in range(start // BLOCK * BLOCK, end, STEP):
             self._read(at, min(STEP, end - at))
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a byte."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        self._at = base + offset
-        return self._at
-
-    def tell(self) -> int:
-        """Where the next byte is read."""
-        return self._at
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def close(self) -> None:
-        """Close the file beneath as well."""
-        if not self.closed:
-            self._file.close()
-        super().close()
 
 
 def check_sealed(path: str) -> None:
