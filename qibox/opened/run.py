@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,35 +12,12 @@ import pyarrow as pa
 from qibox.catalog.connect import reading
 from qibox.catalog.guard import check_query
 from qibox.errors import UsageError
+from qibox.opened.sample import Answer, Sample
 from qibox.run.directory import Run
 from qibox.run.finished import selection_files
 from qibox.trouble import query_trouble
 
 NEAR_IDS = 3  # ids named when one is not found
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One response and what the judges said of it."""
-
-    response: Mapping[str, Any]  # the columns of qibox.tables.RESPONSES
-    judgments: tuple[Mapping[str, Any], ...]  # of qibox.tables.JUDGMENTS, by judge
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One sample, its scores and its answers; what is not there yet is None or empty."""
-
-    row: Mapping[str, Any]  # the columns of qibox.tables.POOL
-    scores: Mapping[str, Any] | None  # of qibox.tables.SCORES
-    answers: tuple[Answer, ...]  # by model, then k
-    selections: tuple[str, ...]  # names of those that hold it
-
-    @property
-    def image(self) -> bytes | None:
-        """The picture's bytes as published; None for a text-only sample."""
-        picture = self.row["image"]
-        return picture["bytes"] if picture else None
 
 
 class OpenRun:
