@@ -211,7 +211,7 @@ def _(cells: Any, context: Any, mo: Any, policies: Any, said: Any, step: Any) ->
 @app.cell
 def _(cells: Any, mo: Any, tab: Any) -> Any:
     mo.stop(tab.value != "SQL")
-    picked = mo.ui.dropdown(list(cells.QUERIES), value="most unstable", label="queries")
+    picked = mo.ui.dropdown(list(cells.QUERIES), value=next(iter(cells.QUERIES)), label="queries")
     picked
     return (picked,)
 

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
+from qibox.catalog.cookbook import load_cookbook
 from qibox.errors import QiboxError
 from qibox.figures import data, kinds
 from qibox.figures.box import density_figure
@@ -18,17 +19,7 @@ if TYPE_CHECKING:
 TABS: Final = ("Box", "Samples", "Models", "Training", "SQL")
 PER_PAGE: Final = 12  # samples in the gallery at once
 ROWS: Final = 200  # of a query, shown
-QUERIES: Final = {
-    "most unstable": "select * from scores order by instability desc limit 5",
-    "who is weak where": (
-        "select model, risk, round(avg(score), 2) as score, round(avg(safe::int), 2) as safe\n"
-        "from judgments join pool using (sample_id) group by all order by all"
-    ),
-    "why rows are missing": "select stage, reason, count(*) from rejects group by all order by all",
-    "unsafe drafts and how they were corrected": (
-        "select draft, reflection, final from rollouts where reflection is not null limit 5"
-    ),
-}
+QUERIES: Final = {question.asks: question.query.strip() for question in load_cookbook()}
 _CHANGED: Final = """
 with judged as (
     select pool, judge, policy, stage, sample_id, k, text, safe, helpfulness from evaluations
