@@ -20,6 +20,11 @@ from websockets.sync.client import connect
 
 CHROMIUM = shutil.which("chromium")
 
+# Elements that a function picks, those in shadow roots too.
+DEEP = """(pick => { const found = []; const go = root => { for (const e of
+root.querySelectorAll('*')) { if (pick(e)) found.push(e); if (e.shadowRoot) go(e.shadowRoot); } };
+go(document); return found; })"""
+
 
 class Browser:
     """One page of a browser of its own, with a profile that is thrown away."""
@@ -45,6 +50,13 @@ class Browser:
         self.requests: list[str] = []  # every address that the page asked for
         self.call("Page.enable")
         self.call("Network.enable")
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -107,9 +119,20 @@ class Browser:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
 
-    def picture(self, file: Path) -> None:
-        """Save what is seen."""
-        file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+    def seen(self) -> bytes:
+        """What is seen, as PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot")["data"])
+
+
+def click(browser: Browser, tag: str, words: str) -> None:
+    """Click the first element of a tag that says something."""
+    pick = f"{DEEP}(e => e.localName == '{tag}' && e.innerText.trim() == '{words}')[0]"
+    place = browser.wait(
+        f"(e => {{ if (!e) return null; e.scrollIntoView({{block: 'center'}}); "
+        f"const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] }})"
+        f"({pick})"
+    )
+    browser.click(*place)
 
 
 def until(found: Any, seconds: float = 60) -> Any:

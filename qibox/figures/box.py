@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE
-from qibox.figures.data import BINS, LabelledBox
-from qibox.figures.style import AFTER, BEFORE, EDGE, LINES, QUANTITY, counted, label, styled
+from qibox.figures.data import LabelledBox
+from qibox.figures.density import OTHERS, draw_density
+from qibox.figures.style import AFTER, BEFORE, EDGE, LINES, label, styled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN: Final = 12  # values of a dimension; the smallest of the pool are counted together
-OTHERS: Final = "all others"
 
 
 @styled
@@ -43,46 +43,6 @@ def box_figure(
     if dimensions:
         figure.axes[-1].set_xlabel("share of samples (%)")
     return figure
-
-
-@styled
-def density_figure(density: "pd.DataFrame", size: tuple[float, float] = (6.4, 4.6)) -> "Figure":
-    """The density alone, its axes at the edges of what scores can be; for a box drawn over it."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    draw_density(figure.add_subplot(), density)
-    return figure
-
-
-def draw_density(axes: "Axes", density: "pd.DataFrame") -> None:
-    """Colour each bin by its number of samples, on a logarithmic scale; empty bins stay white."""
-    from matplotlib.colors import LogNorm
-
-    counts = np.full((BINS, BINS), np.nan)  # (U, Q)
-    counts[density["u"].to_numpy(int), density["q"].to_numpy(int)] = density["samples"]
-    most = max(2.0, np.nanmax(counts)) if len(density) else 2.0
-    mesh = axes.pcolormesh(
-        np.linspace(*QUALITY_RANGE, BINS + 1),
-        np.linspace(*INSTABILITY_RANGE, BINS + 1),
-        counts,
-        cmap=QUANTITY,
-        norm=LogNorm(1, most),
-        rasterized=True,
-    )
-    whole(axes)
-    assert axes.figure is not None
-    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02)
-    counted(bar.ax.yaxis)
-    bar.set_label("samples in a bin (count)")
-
-
-def whole(axes: "Axes") -> None:
-    """Show all that scores can be, each axis with its name and unit."""
-    axes.set_xlim(*QUALITY_RANGE)
-    axes.set_ylim(*INSTABILITY_RANGE)
-    axes.set_xlabel("quality Q (points, 1 to 10)")
-    axes.set_ylabel("instability U (points, 0 to 4.5)")
 
 
 def draw_boxes(axes: "Axes", boxes: Sequence[LabelledBox]) -> None:

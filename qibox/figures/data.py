@@ -50,11 +50,40 @@ def density(connection: duckdb.DuckDBPyConnection, table: str = "scores") -> "pd
     )
 
 
-def score_counts(connection: duckdb.DuckDBPyConnection, inside: str) -> "pd.DataFrame":
+def coloured(
+    connection: duckdb.DuckDBPyConnection, value: str, table: str = "scores"
+) -> "pd.DataFrame":
+    """What the samples in each bin of quality by instability are: columns q, u, samples, value.
+
+    ``value`` is a column of ours in SQL: of numbers each bin has the mean, of texts the one that
+    most of its samples have (of two, the first by name). Samples without one are not counted.
+    """
+    binned = (
+        f"select {bin_of('quality')} as q, {bin_of('instability')} as u, {value} as value "
+        f"from {table} where quality is not null and instability is not null and value is not null"
+    )
+    kind = connection.sql(f"select {value} from {table}").types[0]
+    if kind == "VARCHAR":
+        query = (
+            f"with binned as ({binned}), counted as (select q, u, value, count(*) as n from binned "
+            "group by all) select q, u, sum(n)::bigint as samples, arg_min(value, (-n, value)) as "
+            "value from counted group by q, u order by q, u"
+        )
+    else:
+        query = (
+            f"with binned as ({binned}) select q, u, count(*) as samples, "
+            "round(avg(value), 9) as value from binned group by q, u order by q, u"
+        )
+    return _frame(connection, query)
+
+
+def score_counts(
+    connection: duckdb.DuckDBPyConnection, inside: str, table: str = "scores"
+) -> "pd.DataFrame":
     """Histograms of Q, U, D and V: columns measure, bin, pool, inside (a condition in SQL)."""
     parts = (
         f"select '{name}' as measure, {bin_of(name)} as bin, count(*) as pool, "
-        f"count(*) filter ({inside}) as inside from scores where {name} is not null group by all"
+        f"count(*) filter ({inside}) as inside from {table} where {name} is not null group by all"
         for name in MEASURES
     )
     return _frame(connection, " union all ".join(parts) + " order by all")

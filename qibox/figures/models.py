@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-from qibox.figures.style import COLOURS, QUANTITY, label, nothing, styled
+from qibox.figures.style import COLOURS, EDGE, QUANTITY, label, nothing, styled
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
 CONDUCT: Final = (  # column, title, unit, and by what it is multiplied
-    ("distance", "Away from the panel", "mean distance (points)", 1),
+    ("distance", "Away from the panel", "mean distance of scores (points)", 1),
     ("reasoned", "Reasoned", "% of responses", 100),
     ("cut_off", "Cut off", "% of responses", 100),
     ("failed", "Failed", "% of responses", 100),
@@ -20,6 +20,7 @@ CONDUCT: Final = (  # column, title, unit, and by what it is multiplied
 def models_figure(models: "pd.DataFrame", conduct: "pd.DataFrame") -> "Figure":
     """Unsafe answers by model and category, above how far off, how reasoned, cut off and failed.
 
+    The model that is farthest from the panel is hatched.
     The frames are those of :func:`qibox.figures.data.models` and ``conduct``.
     """
     from matplotlib.figure import Figure
@@ -48,13 +49,19 @@ def models_figure(models: "pd.DataFrame", conduct: "pd.DataFrame") -> "Figure":
     for place, (panel, (column, title, unit, times)) in enumerate(
         zip(lower.subplots(1, len(CONDUCT), sharey=True), CONDUCT, strict=True)
     ):
-        panel.barh(range(len(names)), conduct[column] * times, color=COLOURS[0])
+        bars = panel.barh(range(len(names)), conduct[column] * times, color=COLOURS[0])
+        panel.bar_label(bars, fmt="%.0f" if times == 100 else "%.2f", padding=2, fontsize=7.5)
+        if column == "distance" and conduct[column].notna().any():
+            bars[int(conduct[column].to_numpy(float).argmax())].set(hatch="///", facecolor=EDGE)
         panel.set_title(title)
         panel.set_xlabel(unit)
         panel.grid(axis="x")
         panel.set_axisbelow(True)
         if times == 100:
-            panel.set_xlim(0, 100)
+            panel.set_xlim(0, 112)
+            panel.set_xticks(range(0, 101, 25))
+        else:
+            panel.margins(x=0.18)
         if place == 0:
             panel.set_yticks(range(len(names)), [label(n) for n in names])
             panel.set_ylim(len(names) - 0.4, -0.6)

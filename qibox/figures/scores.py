@@ -21,7 +21,9 @@ NAMES: Final = {
 
 
 @styled
-def scores_figure(counts: "pd.DataFrame", size: tuple[float, float] = (10, 2.6)) -> "Figure":
+def scores_figure(
+    counts: "pd.DataFrame", size: tuple[float, float] = (10, 2.6), rows: int = 1
+) -> "Figure":
     """Histograms of Q, U, D and V, the pool in grey and the box before it, on a logarithmic scale.
 
     ``counts`` has the columns of :func:`qibox.figures.data.score_counts`.
@@ -29,8 +31,8 @@ def scores_figure(counts: "pd.DataFrame", size: tuple[float, float] = (10, 2.6))
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, len(NAMES), sharey=True)
-    for axes, (measure, name) in zip(panels, NAMES.items(), strict=True):
+    panels = figure.subplots(rows, len(NAMES) // rows, sharey=True, squeeze=False)
+    for axes, (measure, name) in zip(panels.flat, NAMES.items(), strict=True):
         low, high = QUALITY_RANGE if measure == "quality" else INSTABILITY_RANGE
         edges = np.linspace(low, high, BINS + 1)
         part = counts[counts["measure"] == measure]
@@ -42,8 +44,9 @@ def scores_figure(counts: "pd.DataFrame", size: tuple[float, float] = (10, 2.6))
         axes.set_ylim(bottom=0.5)
         axes.set_xlim(low, high)
         axes.set_xlabel(name)
-    counted(panels[0].yaxis)
-    panels[0].set_ylabel("samples in a bin (count)")
-    handles, names = panels[0].get_legend_handles_labels()
+    for first in panels[:, 0]:
+        counted(first.yaxis)
+        first.set_ylabel("samples in a bin (count)")
+    handles, names = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper right", ncols=2, fontsize=8)
     return figure

@@ -58,6 +58,10 @@ class OpenRun:
         except duckdb.Error as error:
             raise query_trouble(error) from error
 
+    def interrupt(self) -> None:
+        """End the query that is running in another thread; it raises UsageError there."""
+        self._connection.interrupt()
+
     def batches(self, query: str) -> pa.RecordBatchReader:
         """Return the result of any reading statement (DESCRIBE and EXPLAIN too), batch by batch.
 

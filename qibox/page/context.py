@@ -17,7 +17,7 @@ class Context:
     name: str  # as the person gave it: what commands on the page say
     run: Run
     samples: Samples
-    pictures: dict[str, bytes] = field(default_factory=dict)  # drawn once a process
+    kept: dict[str, str] = field(default_factory=dict)  # HTML of ours, made once a process
 
     def first_box(self) -> Box:
         """The box of the selection named default if it has one, else half of the pool's U."""

@@ -1,43 +1,61 @@
 """What the page shows of tables, as HTML: every value goes through :mod:`qibox.opened.html`."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from qibox.opened import Sample
 from qibox.opened.html import STYLE, drawn, image_tag, opened, table, text
+from qibox.selection.mix import MixRow, starved
 
 __all__ = ["card", "drawn", "image_tag", "mix_table", "opened", "page", "table", "text"]
 
 
-def page(*parts: str) -> str:
-    """Parts under the page's style."""
-    return f"{STYLE}<div class='qb'>{''.join(parts)}</div>"
+# A tab's cells below one another, those marked left and right beside one another.
+LAYOUT: Final = """<style>
+div:has(> .marimo-cell){display:grid;grid-template-columns:minmax(0,720px) minmax(0,1fr);
+ column-gap:28px;align-items:start}
+.marimo-cell{grid-column:1/-1}.marimo-cell:empty{display:none}
+.marimo-cell:has(.qb.left),.marimo-cell:has(marimo-matplotlib){grid-column:1}
+.marimo-cell:has(.qb.right){grid-column:2;grid-row:2/span 9}
+div.fixed:has(> button[id^=radix]){display:none}
+@media(max-width:1100px){.marimo-cell:has(.qb){grid-column:1/-1!important;grid-row:auto!important}}
+.qb .wide{overflow-x:auto}.qb .wide td{min-width:70px;max-width:420px}
+.qb .mix td,.qb .mix th{padding:1px 7px}.qb .mix .bar{height:6px;vertical-align:top}
+.qb .bars{line-height:8px}.qb ul{margin:2px 0 8px 18px;list-style:disc}.qb p{margin:6px 0}
+.qb .h{font-size:17px;font-weight:600;margin-top:16px}.qb #answers{width:100%}
+.qb .gallery{display:flex;flex-wrap:wrap;gap:10px}
+</style>"""
 
 
-def mix_table(counts: Sequence[tuple[str, str, int, int]]) -> str:
-    """Strata in the pool and in the box, as numbers and bars; starved ones are named."""
-    totals: dict[str, tuple[int, int]] = {}
-    for dimension, _, before, after in counts:
-        had, has = totals.get(dimension, (0, 0))
-        totals[dimension] = (had + before, has + after)
+def page(*parts: str, kind: str = "") -> str:
+    """Parts under the page's style; ``kind`` is left, right or neither."""
+    return f"{STYLE}<div class='qb {kind}'>{''.join(parts)}</div>"
+
+
+def mix_table(mix: Sequence[MixRow]) -> str:
+    """Strata in the pool and in the box, as numbers and bars; starved ones are named above."""
     rows, last = [], ""
-    for dimension, value, before, after in counts:
-        had, has = totals[dimension]
-        was, now = before / had, after / has if has else 0.0
-        note = "<span class='warn'>starved</span>" if has and now < 0.2 * was else ""
+    some = any(row.after for row in mix)
+    for row in mix:
         bars = "".join(
-            f"<span class='bar {kind}' style='width:{160 * share:.0f}px'></span><br>"
-            for kind, share in (("pool", was), ("", now))
+            f"<span class='bar {kind}' style='width:{110 * share:.0f}px'></span><br>"
+            for kind, share in (("pool", row.share_before), ("", row.share_after))
         )
+        note = " class='warn'" if some and row.starved else ""
         rows.append(
-            f"<tr><th>{text(dimension) if dimension != last else ''}</th><td>{text(value)}</td>"
-            f"<td class='n'>{before:,}</td><td class='n'>{was:.1%}</td>"
-            f"<td class='n'>{after:,}</td><td class='n'>{now:.1%}</td><td>{bars}</td>"
-            f"<td>{note}</td></tr>"
+            f"<tr{note}><th>{text(row.dimension) if row.dimension != last else ''}</th>"
+            f"<td>{text(row.value)}</td><td class='n'>{row.before:,}</td>"
+            f"<td class='n'>{row.share_before:.1%}</td><td class='n'>{row.after:,}</td>"
+            f"<td class='n'>{row.share_after:.1%}</td><td class='bars'>{bars}</td></tr>"
         )
-        last = dimension
-    names = ("", "", "pool", "share", "box", "share", "pool above box", "")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        last = row.dimension
+    warnings = "".join(f"<li>{text(sentence)}</li>" for sentence in starved(mix) if some)
+    named = f"<p class='warn'>Starved:</p><ul class='warn'>{warnings}</ul>" if warnings else ""
+    return (
+        f"{named}<table class='mix'><thead><tr><th></th><th></th><th class='n' colspan=2>pool</th>"
+        "<th class='n' colspan=2>box</th><th></th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
 
 
 def card(sample: Sample, button: str) -> str:
@@ -51,4 +69,18 @@ def card(sample: Sample, button: str) -> str:
         f"<div>Q {text(scores.get('quality'))} · U {text(scores.get('instability'))}<br>"
         f"<span class='{'unsafe' if unsafe else 'safe'}'>{unsafe} of {len(judged)} unsafe</span>"
         f"</div>{button}</div>"
+    )
+
+
+def heading(words: str) -> str:
+    """What a part of a tab is about; no h3, of which marimo would make an outline."""
+    return page(f"<div class='h'>{text(words)}</div>")
+
+
+def gallery(samples: Sequence[Sample], buttons: Sequence[str], start: int, matching: int) -> str:
+    """Cards of some samples, of all that match; ``buttons`` are markup of our own."""
+    cards = "".join(card(one, button) for one, button in zip(samples, buttons, strict=True))
+    some = f", {start + 1:,} to {start + len(samples):,} shown" if samples else ""
+    return page(
+        f"<p>{matching:,} samples in the box{some}</p>", f"<div class='gallery'>{cards}</div>"
     )

@@ -5,19 +5,26 @@ pictures, answers and verdicts are read from the few row groups that hold them, 
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.box import Box
+from qibox.catalog.connect import reading
+from qibox.figures import data
 from qibox.figures.data import DIMENSIONS, UNKNOWN, inside_of
 from qibox.opened import Answer, Sample
 from qibox.run.directory import Run
 from qibox.run.layout import judgments_path, pool_path, responses_path, scores_path
 from qibox.run.mending import telling_damage
+from qibox.selection.mix import MixRow, mix_rows
 from qibox.tables import SCORES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ORDERS: Final = {  # what the gallery may be sorted by
     "most unstable": "instability desc",
@@ -29,7 +36,17 @@ ORDERS: Final = {  # what the gallery may be sorted by
 }
 _FACTS: Final = ("sample_id", "source", "question", "category", "severity", "risk")
 
-Counts = list[tuple[str, str, int, int]]  # dimension, value, in the pool, in the box
+
+@dataclass(frozen=True)
+class Filter:
+    """Which samples of a box are gone through: None and no words let all pass."""
+
+    risk: str | None = None
+    category: str | None = None
+    words: str = ""  # that the question or the id has, whatever their case
+
+
+ALL: Final = Filter()
 
 
 class Samples:
@@ -65,8 +82,20 @@ class Samples:
             + ", ".join(f"coalesce({n}::varchar, '{UNKNOWN}') as {n}" for n in DIMENSIONS)
             + ", s.* exclude (sample_id) from p left join s using (sample_id)"
         )
-        for name in ("p", "s"):
+        self._database.register("spreads", self._spreads())
+        self._database.execute(
+            "create table spread as select policy, sample_id, spread as value from spreads"
+        )
+        for name in ("p", "s", "spreads"):
             self._database.unregister(name)
+
+    def _spreads(self) -> pa.Table:
+        """How far the answers of each profiled policy lie apart, by the run's first judge."""
+        judge = self.run.manifest.judges[0].name
+        with reading(self.run, ("profiles",)) as connection:
+            return connection.sql(
+                "select policy, sample_id, spread from profiles where judge = ?", params=[judge]
+            ).to_arrow_table()
 
     def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of a query of our own; what a person typed is only ever among the values."""
@@ -83,41 +112,71 @@ class Samples:
         )
         return int(rows[0][0]), int(rows[0][1])
 
-    def mix(self, box: Box) -> Counts:
+    def density(self) -> "pd.DataFrame":
+        """All samples by quality and instability: see :func:`qibox.figures.data.density`."""
+        return data.density(self.cursor(), "samples")
+
+    def histograms(self, box: Box) -> "pd.DataFrame":
+        """Q, U, D and V of all samples and of those in the box."""
+        return data.score_counts(self.cursor(), inside_of([("", box)]), "samples")
+
+    def colourings(self) -> dict[str, tuple[str, str]]:
+        """What the density can be coloured by: a name with its unit → column and table in SQL."""
+        found = {
+            "kind of risk": ("risk", "samples"),
+            "category": ("category", "samples"),
+            "safe answers (share, 0 to 1)": ("safe_rate", "samples"),
+        }
+        for (policy,) in self.ask("select distinct policy from spread order by policy"):
+            quoted = str(policy).replace("'", "''")
+            own = f"(select * from samples join spread using (sample_id) where policy = '{quoted}')"
+            found[f"spread of {policy} (std, points)"] = ("value", own)
+        return found
+
+    def coloured(self, name: str) -> "pd.DataFrame":
+        """Bins by one of :meth:`colourings`: see :func:`qibox.figures.data.coloured`."""
+        return data.coloured(self.cursor(), *self.colourings()[name])
+
+    def mix(self, box: Box) -> list[MixRow]:
         """How many samples of each stratum are in the pool and in the box, the largest first."""
         inside = inside_of([("", box)])
-        parts = (
-            f"select {place} as place, '{name}' as dimension, {name} as value, count(*) as before, "
-            f"count(*) filter ({inside}) as after from samples group by {name}"
-            for place, name in enumerate(DIMENSIONS)
-        )
-        query = " union all ".join(parts)
+        found: list[MixRow] = []
+        for name in DIMENSIONS:
+            counts = self.ask(
+                f"select {name}, count(*), count(*) filter ({inside}) from samples "
+                f"group by {name} order by 2 desc, 1"
+            )
+            found += mix_rows(name, [(str(v), had, has) for v, had, has in counts])
+        return found
+
+    def categories(self) -> list[str]:
+        """Those of the pool, by name."""
+        rows = self.ask("select distinct category from samples order by category")
+        return [str(name) for (name,) in rows]
+
+    def dozen(self, box: Box, limit: int = 12) -> list[tuple[str, int]]:
+        """The most unstable samples in a box with their shards, of each kind of risk in turn."""
         return self.ask(
-            f"select dimension, value, before, after from ({query}) "
-            "order by place, before desc, value"
+            "select sample_id, shard from (select *, row_number() over (partition by risk "
+            "order by instability desc, sample_id) as turn from samples "
+            f"where {inside_of([('', box)])}) order by turn, risk limit {limit:d}"
         )
 
     def ids(
-        self, box: Box, order: str, risk: str | None, words: str, limit: int, offset: int = 0
+        self, box: Box, order: str, chosen: Filter, limit: int, offset: int = 0
     ) -> list[tuple[str, int]]:
         """Ids of samples in the box with the shard that each is in, in order."""
+        where, values = _where(box, chosen)
         return self.ask(
-            f"select sample_id, shard from samples where ({inside_of([('', box)])}) "
-            "and ($1 is null or risk = $1) and contains(lower(question || ' ' || sample_id), $2) "
+            f"select sample_id, shard from samples where {where} "
             f"order by {ORDERS[order]}, sample_id limit {limit:d} offset {offset:d}",
-            risk,
-            words.lower(),
+            *values,
         )
 
-    def matching(self, box: Box, risk: str | None, words: str) -> int:
+    def matching(self, box: Box, chosen: Filter = ALL) -> int:
         """How many samples :meth:`ids` would go through."""
-        rows = self.ask(
-            f"select count(*) from samples where ({inside_of([('', box)])}) "
-            "and ($1 is null or risk = $1) and contains(lower(question || ' ' || sample_id), $2)",
-            risk,
-            words.lower(),
-        )
-        return int(rows[0][0])
+        where, values = _where(box, chosen)
+        return int(self.ask(f"select count(*) from samples where {where}", *values)[0][0])
 
     def read(self, found: Sequence[tuple[str, int]], answers: bool = True) -> list[Sample]:
         """Samples with their pictures, scores and, unless told otherwise, answers and verdicts."""
@@ -168,3 +227,13 @@ class Samples:
                 table = parquet.read_row_group(number)
                 rows += table.filter(pc.is_in(table["sample_id"], value_set=wanted)).to_pylist()
         return rows
+
+
+def _where(box: Box, chosen: Filter) -> tuple[str, tuple[str | None, ...]]:
+    """A condition in SQL, and its values: what a person typed is only ever among these."""
+    condition = (
+        f"({inside_of([('', box)])}) and ($1 is null or risk = $1) "
+        "and ($2 is null or category = $2) "
+        "and contains(lower(question || ' ' || sample_id), $3)"
+    )
+    return condition, (chosen.risk, chosen.category, chosen.words.lower())

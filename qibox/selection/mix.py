@@ -10,7 +10,7 @@ from typing import Literal
 
 import duckdb
 
-Dimension = Literal["risk", "category", "severity"]
+Dimension = Literal["risk", "category", "source", "severity"]
 DIMENSIONS: tuple[Dimension, ...] = ("risk", "category", "severity")
 STARVED_BELOW = 0.2  # of the share that the stratum had in the pool; our choice
 

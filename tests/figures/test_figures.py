@@ -11,8 +11,9 @@ from PIL import Image
 from qibox.box import Box
 from qibox.errors import UsageError
 from qibox.evaluation import measures
-from qibox.figures.box import OTHERS, box_figure
+from qibox.figures.box import box_figure
 from qibox.figures.data import BINS
+from qibox.figures.density import OTHERS, coloured_figure, density_figure
 from qibox.figures.models import models_figure
 from qibox.figures.rates import SCORES, SHARES, rates_figure
 from qibox.figures.scores import scores_figure
@@ -69,8 +70,22 @@ def counts() -> pd.DataFrame:
     return pd.DataFrame({"measure": names, "bin": [0, 44, 7], "pool": [9, 1, 4], "inside": 1})
 
 
+def commonest(values: int) -> pd.DataFrame:
+    """The i-th value has i + 1 samples in its only bin."""
+    at = np.arange(values)
+    names = [f"v{i}" for i in at]
+    return pd.DataFrame({"q": at, "u": at + 1, "samples": at + 1, "value": names})
+
+
+def means() -> pd.DataFrame:
+    return pd.DataFrame({"q": [3, 4], "u": [2, 2], "samples": [1, 9], "value": [0.25, 0.75]})
+
+
 DRAWN: dict[str, Callable[[], Figure]] = {
     "box": lambda: box_figure(density(), [("pool", Box(4, 8, 1.5))], mix()),
+    "density": lambda: density_figure(density()),
+    "by kind": lambda: coloured_figure(commonest(2), "kind"),
+    "by share": lambda: coloured_figure(means(), "share (0 to 1)"),
     "scores": lambda: scores_figure(counts()),
     "models": lambda: models_figure(*models()),
     "training": lambda: training_figure({"one": steps(40), "two": steps(5)}),
@@ -124,6 +139,25 @@ def test_the_box_figure_holds_the_density_the_box_and_the_mix() -> None:
     assert category.get_ylabel() == "category"
 
 
+def test_a_bin_has_its_mean_as_its_colour() -> None:
+    mesh: Any = DRAWN["by share"]().axes[0].collections[0]
+    grid = np.ma.filled(mesh.get_array(), np.nan).reshape(BINS, BINS)
+    assert grid[2, 3:5].tolist() == [0.25, 0.75]  # U's bin, Q's bins
+    assert np.isnan(grid).sum() == BINS * BINS - 2
+
+
+def test_a_bin_has_its_commonest_value_as_its_mark_and_rare_ones_share_the_last() -> None:
+    figure = coloured_figure(commonest(9), "kind")
+    marks = {str(each.get_label()): each for each in figure.axes[0].collections}
+    # v8 has most samples; v0, v1 and v2 have fewest.
+    assert list(marks) == ["v8", "v7", "v6", "v5", "v4", "v3", f"{OTHERS} (3)"]
+    # Bin 8 of Q is from 2.6 to 2.8, bin 9 of U from 0.9 to 1.
+    assert np.asarray(marks["v8"].get_offsets()).tolist() == pytest.approx(np.array([[2.7, 0.95]]))
+    forms = {each.get_paths()[0].vertices.tobytes() for each in marks.values()}  # type: ignore[attr-defined]
+    assert len(forms) == 7
+    assert len(figure.legends[0].get_texts()) == 7
+
+
 def test_more_values_than_fit_are_counted_together() -> None:
     figure = box_figure(density(), [], mix(values=30))
     texts = [text.get_text() for axes in figure.axes for text in axes.get_yticklabels()]
@@ -171,6 +205,13 @@ def test_the_heat_map_has_each_models_share_and_a_hole_where_there_is_none() -> 
     assert cells[1, 0] == 100
     assert np.ma.getmaskarray(cells)[1, 1] or np.isnan(cells[1, 1])
     assert [t.get_text() for t in heat.get_xticklabels()] == ["fire", "fraud"]
+
+
+def test_how_models_answered_is_read_off_their_bars_and_the_outlier_is_hatched() -> None:
+    _, away, reasoned, *_ = (a for a in DRAWN["models"]().axes if a.get_label() != "<colorbar>")
+    assert [bar.get_width() for bar in away.patches] == [0.5, 2.0]  # type: ignore[attr-defined]
+    assert [bool(bar.get_hatch()) for bar in away.patches] == [False, True]
+    assert [bar.get_width() for bar in reasoned.patches] == [100, 50]  # type: ignore[attr-defined]
 
 
 def test_histograms_hold_pool_and_box() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import qibox as package
-from tests.browser import CHROMIUM, Browser
+from tests.browser import CHROMIUM, DEEP, Browser, click
 from tests.commands import qibox
 from tests.runs import MODELS, K, manifest, sample, write_run
 
@@ -18,22 +18,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="NOT TESTED IN A BROWSER: there is no chromium on this machine"
 )
 
-# Elements lie in shadow roots of their own.
-DEEP = """(pick => { const found = []; const go = root => { for (const e of
-root.querySelectorAll('*')) { if (pick(e)) found.push(e); if (e.shadowRoot) go(e.shadowRoot); } };
-go(document); return found; })"""
 INSIDE = "+(document.querySelector('#inside')?.innerText ?? -1)"
-
-
-def click(browser: Browser, tag: str, words: str) -> None:
-    """Click the first element of a tag that says something."""
-    pick = f"{DEEP}(e => e.localName == '{tag}' && e.innerText.trim() == '{words}')[0]"
-    place = browser.wait(
-        f"(e => {{ if (!e) return null; e.scrollIntoView({{block: 'center'}}); "
-        f"const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] }})"
-        f"({pick})"
-    )
-    browser.click(*place)
 
 
 @pytest.fixture

@@ -6,8 +6,10 @@ import pytest
 
 import qibox
 from qibox.opened import Answer
-from qibox.page import cells, html
+from qibox.page import html
+from qibox.page.asking import asked
 from qibox.page.context import make_context
+from qibox.selection.mix import mix_rows
 from tests.runs import sample, write_run
 
 HOSTILE = [
@@ -71,16 +73,16 @@ def test_whatever_a_table_holds_is_text(words: str, tmp_path: Path) -> None:
     assert printable in shown.text
     assert Seen(html.table([words], [[words]])).text == printable * 2
     assert {t for t, _ in Seen(html.card(bad, "")).tags} == {"div", "img", "br", "span"}
-    mixed = Seen(html.mix_table([(words, words, 1, 1)]))
+    mixed = Seen(html.mix_table([*mix_rows("risk", [(words, 1, 1)])]))
     assert {t for t, _ in mixed.tags} == {
-        t for t, _ in Seen(html.mix_table([("a", "b", 1, 1)])).tags
+        t for t, _ in Seen(html.mix_table([*mix_rows("risk", [("a", 1, 1)])])).tags
     }
 
 
 def test_a_query_of_the_page_only_reads(tmp_path: Path) -> None:
     write_run(tmp_path / "run", [sample("a", 5, 2)])
     context = make_context(str(tmp_path / "run"))
-    assert "<td class='text'>a</td>" in cells.asked(context, "select sample_id from scores")
+    assert "<td class='text'>a</td>" in asked(context, "select sample_id from scores")
     for query in (
         "copy (select 1) to 'out.csv'",
         "create table t as select 1",
@@ -88,5 +90,24 @@ def test_a_query_of_the_page_only_reads(tmp_path: Path) -> None:
         "select 1; select 2",
         "with x as (select 1) insert into pool select * from x",
     ):
-        assert "class='warn'" in cells.asked(context, query)
+        assert "class='warn'" in asked(context, query)
     assert not Path("out.csv").exists()
+
+
+def test_a_query_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [sample("a", 5, 2)])
+    context = make_context(str(tmp_path / "run"))
+    endless = (
+        "select count(*) from range(10000000) a, range(10000000) b where a.range = -b.range - 1"
+    )
+    said = asked(context, endless, limit_s=0.3)
+    assert "the query was ended after 0.3 s" in said
+    assert "<td class='n'>1</td>" in asked(context, "select 1", limit_s=60)
+
+
+def test_what_a_table_holds_is_shown_short(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", [sample("a", 5, 2)])
+    context = make_context(str(tmp_path / "run"))
+    assert "bytes&gt;" in asked(context, "select image, [image] from pool")
+    assert len(asked(context, "select repeat('x', 100000)")) < 10_000
+    assert "no row" in asked(context, "select * from pool where false")

@@ -4,8 +4,10 @@ import pytest
 
 import qibox
 from qibox.box import Box
-from qibox.page.cells import PER_PAGE, boxed, start_of
+from qibox.page.boxes import Visit, axes, boxed, histograms
+from qibox.page.cells import PER_PAGE, start_of
 from qibox.page.context import Context, make_context
+from qibox.page.samples import Filter
 from tests.runs import MODELS, K, sample, write_run
 
 
@@ -29,21 +31,62 @@ def test_counts_and_mix_are_those_of_sql(context: Context, box: Box) -> None:
         ).fetchall()
     assert context.samples.count(box) == (wanted, 10)
     mix = context.samples.mix(box)
-    assert [row[1:] for row in mix if row[0] == "risk"] == risks
-    assert context.samples.matching(box, None, "") == wanted
+    assert [(r.value, r.before, r.after) for r in mix if r.dimension == "risk"] == risks
+    assert context.samples.matching(box) == wanted
+    counts = context.samples.histograms(box)
+    quality = counts[counts["measure"] == "quality"]
+    assert (quality["pool"].sum(), quality["inside"].sum()) == (10, wanted)
 
 
 def test_samples_come_in_order_filtered_and_with_all_their_answers(context: Context) -> None:
     box = Box(1, 10, 0)
-    found = context.samples.ids(box, "most unstable", "explicit", "", 2)
+    found = context.samples.ids(box, "most unstable", Filter(risk="explicit"), 2)
     assert [i for i, _ in found] == ["s9", "s6"]
-    assert [i for i, _ in context.samples.ids(box, "by id", None, "in S3", 9)] == ["s3"]
+    one = Filter(category="fire", words="in S3")
+    assert [i for i, _ in context.samples.ids(box, "by id", one, 9)] == ["s3"]
+    assert context.samples.matching(box, one) == 1
+    assert context.samples.matching(box, Filter(category="flood")) == 0
+    # Of each kind the most unstable first, in turn: explicit are s0, s3, s6, s9.
+    assert [i for i, _ in context.samples.dozen(box, 4)] == ["s9", "s8", "s6", "s7"]
     first, second = context.samples.read(found)
     assert (first.row["sample_id"], second.row["sample_id"]) == ("s9", "s6")
     assert len(first.answers) == len(MODELS) * K
     assert first.image is not None
     with qibox.open(context.name) as opened:
         assert first.answers == opened.sample("s9").answers
+
+
+def test_the_density_is_coloured_by_what_samples_are(context: Context) -> None:
+    risks = context.samples.coloured("kind of risk")
+    assert risks["samples"].sum() == 10
+    assert sorted(risks["value"].unique()) == ["explicit", "none"]
+    safe = context.samples.coloured("safe answers (share, 0 to 1)")
+    assert set(safe["value"]) == {0.5}
+    for name in context.samples.colourings():
+        assert axes(context, name).get_xlim() == (1, 10)
+
+
+def test_of_two_values_as_common_the_first_by_name_is_a_bins(tmp_path: Path) -> None:
+    rows = [sample(f"s{i}", 5, 2, category=c) for i, c in enumerate("bbaac")]
+    write_run(tmp_path / "run", rows)
+    (row,) = make_context(str(tmp_path / "run")).samples.coloured("category").to_dict("records")
+    assert (row["samples"], row["value"]) == (5, "a")
+
+
+def test_an_emptied_field_gets_its_edge_back_and_a_touch_moves_nothing() -> None:
+    boxes: list[Box] = []
+    first = Box(4.123456, 8, 1)
+    visit = Visit(first, boxes.append, lambda _: None, lambda _: None)
+    visit.typed("q_low", None)
+    assert boxes == [first]
+    visit.dragged(4.123456, 8, 1, 4.5)
+    assert boxes == [first]
+    visit.typed("u_min", 2)
+    assert boxes[1:] == [Box(4.1235, 8, 2)]
+
+
+def test_histograms_are_a_picture(context: Context) -> None:
+    assert "src='data:image/png" in histograms(context, Box(4, 8, 1.5))
 
 
 def test_edges_that_a_hand_draws_are_made_a_box() -> None:
