@@ -25,7 +25,6 @@ def command(run: str, port: int) -> None:
     Example: qibox explore runs/mini
     """
     import getpass
-    import os
     import socket
     import sys
 
@@ -37,7 +36,7 @@ def command(run: str, port: int) -> None:
     context = make_context(run)
     token, at = new_token(), bound(port)
     taken = at.getsockname()[1]
-    app = make_app(context, token)
+    app, visits = make_app(context, token)
     lines = (
         f"http://{HOST}:{taken}/?access_token={token}",
         "From another machine, first: "
@@ -46,8 +45,6 @@ def command(run: str, port: int) -> None:
     )
     for line in lines:
         console.out.print(line, highlight=False, markup=False, soft_wrap=True)
-    serve(app, at)
-    # The page's kernel waits in a thread for its next message, and Python would wait for that
-    # thread for ever. The page only reads: nothing is left to be written.
-    sys.stdout.flush()
-    os._exit(stopping.exit_status() if stopping.asked() else 0)
+    serve(app, visits, at)
+    if stopping.asked():
+        sys.exit(stopping.exit_status())

@@ -1,7 +1,7 @@
 """The tab SQL, and what other tabs ask in it: a query, its guard, its limit, its rows as HTML."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Final
@@ -85,6 +85,6 @@ def quoted(words: str) -> str:
     return "'" + words.replace("'", "''") + "'"
 
 
-def listed(names: "list[str] | tuple[str, ...]") -> str:
+def listed(names: Sequence[str]) -> str:
     """Texts as a list in SQL; of none, one that holds nothing."""
     return f"({', '.join(map(quoted, names)) or 'null'})"

@@ -48,6 +48,11 @@ def put(context: Context) -> None:
     _served[:] = [context]
 
 
+def take_back() -> None:
+    """This process serves no run any more."""
+    _served.clear()
+
+
 def current() -> Context:
     """The run that this process serves."""
     return _served[0]

@@ -81,7 +81,7 @@ def test_a_box_is_moved_a_sample_opened_and_the_command_selects_what_was_shown(
         assert browser.ask("document.querySelector('.qb img').naturalWidth") == 4
         assert browser.ask("document.title") != "taken"
         click(browser, "button", "SQL")
-        browser.wait("document.body.innerText.includes('n_judged')")
+        browser.wait("document.body.innerText.includes('self_instability')")
         click(browser, "button", "Models")
         browser.wait("document.querySelector('img[alt=models]')?.naturalWidth > 0")
         click(browser, "button", "Training")
