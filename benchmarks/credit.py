@@ -44,7 +44,7 @@ MEASURES = {  # column → measure and kind of :data:`qibox.tables.RATES`
 }
 COLUMNS = (*MEASURES, "unsafe drafts, late", "corrected then")
 
-ENVIRONMENT = {  # read by libraries when they are first imported
+ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -60,14 +60,19 @@ def qibox_command(*words: object) -> None:
         cli.main([str(word) for word in words], standalone_mode=False)
 
 
+def score(folder: Path, limit: int | None) -> None:
+    """Score the miniature pool, unless it is scored: so many samples of it, or all."""
+    if not (folder / "scores").exists():
+        few = [] if limit is None else ["--limit", limit]
+        qibox_command("score", "--samples-per-model", 1, "--out", folder, "--quiet", *few)
+
+
 def make(given: argparse.Namespace) -> None:
     """Make what is missing, a seed after the other, so that a stopped one has whole seeds."""
     run, recipe = given.folder, given.recipe
     drawing = ["--random", given.size, "--stratify", "risk", "--quota", given.quota]
     asking = ["--limit", given.held_out, "--samples-per-model", given.samples, "--quiet"]
-    if not (run / "scores").exists():
-        few = [] if given.limit is None else ["--limit", given.limit]
-        qibox_command("score", "--samples-per-model", 1, "--out", run, "--quiet", *few)
+    score(run, given.limit)
     for seed in given.seeds:
         qibox_command("select", run, *drawing, "--seed", seed, "--name", f"frame-{seed}")
         for arm in given.arms:
@@ -115,12 +120,17 @@ def table(given: argparse.Namespace) -> dict[str, list[Values]]:
     }
     start = run.sql("select distinct policy from rates where stage = 'start'").fetchall()
     before = {"start": [measured(run, name, given.steps) for (name,) in start]}
-    print("| credit, % | " + " | ".join(COLUMNS) + " |")
-    print("|---|" + "---:|" * len(COLUMNS))
-    for arm, seeds in (before | rows).items():
-        cells = [cell(values[column] for values in seeds) for column in COLUMNS]
-        print(f"| {arm} | " + " | ".join(cells) + " |")
+    show("credit", before | rows)
     return rows
+
+
+def show(what: str, rows: dict[str, list[Values]]) -> None:
+    """Print a table: a row each of ``what``, of which there is a value a seed."""
+    print(f"| {what}, % | " + " | ".join(COLUMNS) + " |")
+    print("|---|" + "---:|" * len(COLUMNS))
+    for name, seeds in rows.items():
+        cells = [cell(values[column] for values in seeds) for column in COLUMNS]
+        print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -139,10 +149,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str]) -> None:
-    """Make what is missing and print the table."""
+def settle() -> None:
+    """Set what libraries read when they are first imported."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def main(arguments: list[str]) -> None:
+    """Make what is missing and print the table."""
+    settle()
     given = parse(arguments)
     make(given)
     rows = table(given)

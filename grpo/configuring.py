@@ -82,6 +82,10 @@ def training_arguments(recipe: RecipeManifest, scratch: str, save_every: int = 0
         vllm_gpu_memory_utilization=recipe.vllm.gpu_memory_utilization,
         vllm_max_model_length=recipe.vllm.max_model_len,
         vllm_enable_sleep_mode=recipe.vllm.enable_sleep_mode,
+        vllm_importance_sampling_correction=recipe.vllm.importance_sampling_correction,
+        vllm_importance_sampling_mode=recipe.vllm.importance_sampling_mode,
+        vllm_importance_sampling_clip_max=recipe.vllm.importance_sampling_clip_max,
+        vllm_importance_sampling_clip_min=recipe.vllm.importance_sampling_clip_min,
         logging_steps=recipe.updates_per_batch,
         # Between rounds only: TRL loses what it drew in one.
         save_strategy="steps" if save_every else "no",

@@ -25,6 +25,7 @@ from qibox.grpo.rollout import Rate, Trajectory, Turns, reward_of, roll_out
 from qibox.grpo.rollout_rows import rollout_metrics, rollout_row
 from qibox.grpo.rounds import RoundSampler, noise_seed
 from qibox.grpo.step_judge import StepJudge
+from qibox.grpo.vision_tokens import forbid, vision_tokens, vllm_bias
 from qibox.grpo.writing import PolicyWriter, turn_ends
 from qibox.manifests.recipe import Credit, RecipeManifest
 
@@ -44,6 +45,7 @@ class SafetyTrainer(GRPOTrainer):
         self.multiplier = Multiplier(recipe.cost_limit, recipe.multiplier_rate)
         self._extra_rollouts = 0  # of the round
         self._drawn: Row = {}  # what TRL's rollout function returns
+        self._forbid_vision_tokens()
         rollout = recipe.rollout
         self._turns = Turns([], [])
         if rollout.unsafe == "reflect":
@@ -52,6 +54,16 @@ class SafetyTrainer(GRPOTrainer):
                 inserted_turn(self.processing_class, rollout.reflection_prompt, ends),
                 inserted_turn(self.processing_class, rollout.correction_prompt, ends),
             )
+
+    def _forbid_vision_tokens(self) -> None:
+        """Nothing writes a picture's tokens: not the policy, its reference, nor vLLM."""
+        policy = self.accelerator.unwrap_model(self.model)
+        tokens = vision_tokens(policy.config, self.eos_token_ids)
+        forbid(policy, tokens)
+        if self.ref_model is not None:
+            forbid(self.accelerator.unwrap_model(self.ref_model), tokens)
+        if self.use_vllm:
+            self.vllm_generation.generation_kwargs["logit_bias"] = vllm_bias(tokens)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         recipe = self._recipe

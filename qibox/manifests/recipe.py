@@ -12,6 +12,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Unsafe = Literal["reflect", "discard", "plain"]
 Reward = Literal["structured", "scalar"]
 Objective = Literal["reward", "lagrangian"]
+ImportanceSampling = Literal["token_truncate", "token_mask", "sequence_truncate", "sequence_mask"]
 Credit = Literal["turn", "trajectory", "recovery", "correction"]
 
 
@@ -42,12 +43,38 @@ class Rollout(Checked):
 
 
 class Vllm(Checked):
-    """How vLLM shares the training's devices; names and meanings are vLLM's own."""
+    """How vLLM draws the rollouts on the training's devices; names are vLLM's and TRL's own.
+
+    vLLM computes in another order than the policy that learns, so a token has another probability
+    there. Importance sampling weighs its part of the loss by the ratio of the two.
+    """
 
     gpu_memory_utilization: Operating[Annotated[float, Field(gt=0, le=1)]] = 0.3
     # tokens; null: the model's own
     max_model_len: Deciding[Annotated[int, Field(ge=1)] | None] = None
     enable_sleep_mode: Operating[bool] = False  # give the memory back during the optimiser's step
+    importance_sampling_correction: Added[bool] = True
+    # truncate: a ratio beyond the bounds is brought to the nearer one. mask: it counts as 0. token:
+    # each has its own. sequence: one for all tokens, multiplied over draft, reflection and
+    # correction, so that a long trajectory is soon beyond the bounds.
+    importance_sampling_mode: Added[ImportanceSampling] = "token_truncate"
+    importance_sampling_clip_max: Added[Positive | None] = 3.0
+    importance_sampling_clip_min: Added[Positive | None] = None
+
+    @model_validator(mode="after")
+    def _bounds_are_in_order(self) -> Self:
+        least, most = self.importance_sampling_clip_min, self.importance_sampling_clip_max
+        if least is None and most is None:
+            raise ValueError(
+                "importance_sampling_clip_max and importance_sampling_clip_min are both null: give "
+                "one, or set importance_sampling_correction: false"
+            )
+        if least is not None and most is not None and least >= most:
+            raise ValueError(
+                f"importance_sampling_clip_min {least:g} must be less than "
+                f"importance_sampling_clip_max {most:g}"
+            )
+        return self
 
 
 class Lora(Checked):
