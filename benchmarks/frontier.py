@@ -92,7 +92,9 @@ def select(run: Run, setting: Setting, size: int, seed: int) -> str:
 
 def with_twins(run: OpenRun, chosen: list[str], seed: int) -> list[str]:
     """The samples, with as many twins in place of the harmless ones."""
-    harmless = {row[0] for row in run.sql("select sample_id from pool where risk = 'none'").fetchall()}
+    harmless = {
+        row[0] for row in run.sql("select sample_id from pool where risk = 'none'").fetchall()
+    }
     risky = [sample_id for sample_id in chosen if sample_id not in harmless]
     drawn = TWINS.format(seed=seed, count=len(chosen) - len(risky))
     return sorted([*risky, *(row[0] for row in run.sql(drawn).fetchall())])

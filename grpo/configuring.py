@@ -124,7 +124,11 @@ def _prepare_vllm() -> None:
     """Let vLLM run in this process, where TRL reaches into it to load each step's weights."""
     prepare_environment(VLLMSettings(), has_gpu())
     if not has_gpu():
+        import torch._dynamo
         import vllm._custom_ops as operators
+
+        # TRL has no word for eager mode; here compiling takes longer than it ever saves.
+        torch._dynamo.config.disable = True
 
         # oneDNN's copies of float32 weights are packed for good: nothing can be loaded into them.
         operators._supports_onednn = False
