@@ -1,4 +1,4 @@
-"""vLLM itself draws the rollouts of `qibox train`, in a process of its own for it stays in memory."""
+"""vLLM itself draws the rollouts of `qibox train`, in a process of its own: it stays in memory."""
 
 import json
 import os
