@@ -1,18 +1,14 @@
 """`qibox train`: selection → policy."""
 
-import contextlib
 import os
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from qibox.cli.launching import launched
+from qibox.cli.recipe_options import overridden
 from qibox.cli.values import STEPS, TRAINING_SEED
 from qibox.cli.wave_options import judge_at_option
 from qibox.run.directory import DEFAULT_RUN
@@ -20,25 +16,10 @@ from qibox.run.directory import DEFAULT_RUN
 if TYPE_CHECKING:
     from qibox.grpo.training_plan import TrainingPlan
     from qibox.manifests.recipe import RecipeManifest
+    from qibox.run.directory import Run
 
-TIDY_S = 5.0  # for processes that are asked to end
 
-# option → the recipe's field that it sets; a dot leads into rollout
-OVERRIDES = {
-    "policy": "policy",
-    "steps": "steps",
-    "seed": "seed",
-    "rollout": "rollout.unsafe",
-    "reward": "reward",
-    "credit": "credit",
-    "learning_rate": "learning_rate",
-    "updates_per_batch": "updates_per_batch",
-    "refill": "refill",
-    "objective": "objective",
-    "cost_limit": "cost_limit",
-    "judge_gpus": "judge_gpus",
-    "lora": "lora.rank",
-}
+FLAGS = {"report_to": "--report-to", "accelerate_config": "--accelerate-config"}
 
 
 @click.command(short_help="Train a policy on a selection, by GRPO with reflection and correction.")
@@ -103,9 +84,20 @@ OVERRIDES = {
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Processes that share each step's rollouts, a GPU each where there are any.",
+    help="Processes that share each step's rollouts, a GPU each where there are any.  "
+    "[default: 1, or what --accelerate-config says]",
+)
+@click.option(
+    "--accelerate-config",
+    metavar="FILE",
+    help="How the processes share weights (FSDP, DeepSpeed): the file of `accelerate config`.",
+)
+@click.option(
+    "--report-to",
+    multiple=True,
+    metavar="TRACKER",
+    help="Tracker that is told what each step measured, under transformers' name for it "
+    "(tensorboard, wandb, mlflow, …); may be given again. Without it nothing is reported anywhere.",
 )
 @click.option(
     "--overwrite", is_flag=True, help="Replace a policy of that name, once the new one is whole."
@@ -117,9 +109,8 @@ def command(
     recipe: str,
     name: str,
     judge_at: tuple[str, ...],
-    save_every: int,
-    processes: int,
-    overwrite: bool,
+    processes: int | None,
+    accelerate_config: str | None,
     dry_run: bool,
     **options: Any,
 ) -> None:
@@ -134,132 +125,87 @@ def command(
     Example: qibox train runs/mini --steps 60 --name short
     """
     from qibox.cli import console
-    from qibox.cli.progress import counting
+    from qibox.cli.flags import naming
     from qibox.grpo.judge_place import check_place, settled_judge
-    from qibox.grpo.train import train
+    from qibox.grpo.reporting import reporters
     from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
-    from qibox.grpo.unfinished import Unfinished
     from qibox.judges.placing import placed
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
-    from qibox.scoring.lock import locked
 
-    main = os.environ.get("RANK", "0") == "0"
-    console.err.quiet = not main  # of several processes one tells
+    console.err.quiet = os.environ.get("RANK", "0") != "0"  # of several processes one tells
     opened = Run.open(run)
     wanted = overridden(load_manifest(RecipeManifest, recipe), options)
     (judge,) = placed([training_judge(opened, wanted)], judge_at)
-    url = None if judge.model is None else judge.model.at
     plan = resolve_training(opened, selection, wanted, judge, name, preview=dry_run)
-    if not dry_run:
-        check_place(judge, wanted, int(os.environ.get("WORLD_SIZE", processes)))
-        plan = plan.model_copy(update={"judge": settled_judge(judge)})
-    folder = f"{run}/policies/{name}"
+    overwrite, folder = options["overwrite"], f"{run}/policies/{name}"
     if dry_run:
         _print_plan(plan, folder, None if overwrite else changes(opened.storage, plan))
         return
+    with naming(FLAGS):
+        reporters(options["report_to"])
+    count = int(os.environ.get("WORLD_SIZE", processes or 1))
+    if accelerate_config is not None:
+        count = _shared(accelerate_config, wanted, processes)
+    check_place(judge, wanted, count)
+    plan = plan.model_copy(update={"judge": settled_judge(judge)})
     if not overwrite and trained_already(opened.storage, plan):
         console.err.print(f"{folder} is there already, trained exactly so: nothing to do")
         return
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
-        raise SystemExit(launched(processes, sys.argv[1:]))
-    console.err.print(
-        f"training {plan.policy} on {plan.selection_samples} samples of {run}/selections/"
-        f"{selection}: {wanted.steps} steps of {wanted.prompts_per_step} × "
-        f"{wanted.samples_per_prompt} rollouts"
-    )
-    done = Unfinished(opened.storage, name).last_checkpoint()
-    if done:
-        console.err.print(f"a checkpoint after step {done} is there")
-    lock = locked(opened.storage, f"policies/.{name}.lock", folder) if main else nullcontext()
-    with lock, counting("training", wanted.steps) as advance:
-        train(
-            opened,
-            plan,
-            wanted,
-            lambda step, metrics: advance(1, _remark(metrics)),
-            save_every=save_every,
-            overwrite=overwrite,
-            judge_at=url,
-        )
+    if count > 1 and "WORLD_SIZE" not in os.environ:
+        raise SystemExit(launched(count, sys.argv[1:]))
+    conduct = {option: options[option] for option in ("save_every", "overwrite", "report_to")}
+    url = None if judge.model is None else judge.model.at
+    _train(opened, plan, wanted, folder, conduct | {"judge_at": url})
     console.err.print(f"policy in {folder}; compare it with `qibox eval {run} --policy {name}`")
 
 
-def launched(processes: int, arguments: list[str]) -> int:
-    """Run this command line again in several processes; their exit status.
-
-    Asked to stop, it ends torchrun, which would tell of each process that it ends, and lets the
-    processes put down what they hold. They hear nothing from the terminal: torchrun gives each a
-    session of its own.
-    """
-    from qibox.stopping import QUIET
-
-    with tempfile.TemporaryDirectory(prefix="qibox-torchrun-") as logs:
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--log-dir", logs]
-        ours = ["-m", "qibox.cli.main", *arguments]
-        command = [sys.executable, *torchrun, f"--nproc-per-node={processes}", *ours]
-        environment = {**os.environ, QUIET: "1"}
-        launcher = subprocess.Popen(command, env=environment, start_new_session=True)
-        try:
-            return launcher.wait()
-        except BaseException:
-            end_launched(launcher)
-            raise
-
-
-def end_launched(launcher: "subprocess.Popen[bytes]") -> None:
-    """End torchrun and the processes that it started, these by themselves if they do so in time."""
-    from qibox.stopping import descendants
-
-    launcher.send_signal(signal.SIGSTOP)  # it must not see them end, nor start others
-    ours = descendants(launcher.pid)
-    for process in ours:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGTERM)
-    until = time.monotonic() + TIDY_S
-    while any(map(_is_alive, ours)) and time.monotonic() < until:
-        time.sleep(0.05)
-    for process in (*ours, launcher.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-    launcher.wait()
-
-
-def _is_alive(process: int) -> bool:
-    """Whether a process still works: one that has ended is kept until its parent has looked."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def overridden(recipe: "RecipeManifest", options: dict[str, Any]) -> "RecipeManifest":
-    """Return the recipe with the options that were given, checked as a manifest is.
+def _shared(path: str, recipe: "RecipeManifest", processes: int | None) -> int:
+    """Take on accelerate's configuration; how many processes it is for.
 
     Raises:
-        UsageError: a value that the recipe does not allow.
+        UsageError: it cannot be read, or contradicts the recipe or the number of processes.
     """
-    from pydantic import ValidationError
+    from qibox.cli.flags import naming
+    from qibox.grpo.sharding import apply_config, check_config, read_config
 
-    from qibox.errors import UsageError
-    from qibox.manifests.load import describe
-    from qibox.manifests.recipe import RecipeManifest
+    with naming(FLAGS):
+        config = read_config(path)
+        count = int(os.environ.get("WORLD_SIZE", processes or config.get("num_processes") or 1))
+        check_config(config, recipe, count)
+        apply_config(path, config, count)
+    return count
 
-    values = recipe.model_dump()
-    for option, value in options.items():
-        if value is None:
-            continue
-        *parents, field = OVERRIDES[option].split(".")
-        target = values
-        for parent in parents:
-            target[parent] = target[parent] or {}  # a group that the recipe left out
-            target = target[parent]
-        target[field] = value
-    try:
-        return RecipeManifest.model_validate(values)
-    except ValidationError as error:
-        raise UsageError(f"recipe '{recipe.name}': {describe(error, RecipeManifest)}") from error
+
+def _train(
+    run: "Run",
+    plan: "TrainingPlan",
+    recipe: "RecipeManifest",
+    folder: str,
+    conduct: dict[str, Any],
+) -> None:
+    """Train while holding the policy's lock, and tell how it goes."""
+    from qibox.cli import console
+    from qibox.cli.flags import naming
+    from qibox.cli.progress import counting
+    from qibox.grpo.train import train
+    from qibox.grpo.unfinished import Unfinished
+    from qibox.scoring.lock import locked
+
+    home = folder.removesuffix(f"/policies/{plan.name}")
+    console.err.print(
+        f"training {plan.policy} on {plan.selection_samples} samples of {home}/selections/"
+        f"{plan.selection}: {recipe.steps} steps of {recipe.prompts_per_step} × "
+        f"{recipe.samples_per_prompt} rollouts"
+    )
+    done = Unfinished(run.storage, plan.name).last_checkpoint()
+    if done:
+        console.err.print(f"a checkpoint after step {done} is there")
+    main = os.environ.get("RANK", "0") == "0"
+    lock = locked(run.storage, f"policies/.{plan.name}.lock", folder) if main else nullcontext()
+    with naming(FLAGS), lock, counting("training", recipe.steps) as advance:
+        train(run, plan, recipe, lambda _, metrics: advance(1, _remark(metrics)), **conduct)
 
 
 def _remark(metrics: dict[str, Any]) -> str:

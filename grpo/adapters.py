@@ -4,11 +4,13 @@ The reference of the KL term is the same model with its adapters disabled, so th
 copy of the weights. A checkpoint holds the adapters alone.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from qibox.errors import UsageError
 from qibox.grpo.configuring import load_policy
+from qibox.grpo.sharding import save_whole
 from qibox.manifests.recipe import Lora, RecipeManifest
 
 MODEL, ADAPTER = "model", "adapter"  # folders of a policy
@@ -53,13 +55,15 @@ def save_policy(trainer: Any, recipe: RecipeManifest, name: str, folder: Path) -
     ``name``. All processes call this together.
     """
     if recipe.lora is None:
-        trainer.save_model(str(folder / MODEL))
+        save_whole(trainer, str(folder / MODEL))
         return
-    trainer.save_model(str(folder / ADAPTER))
+    save_whole(trainer, str(folder / ADAPTER))
     if trainer.args.should_save:
         _merge(recipe, folder)
         if recipe.lora.keep:
             _name_start(folder / ADAPTER, name)
+        else:
+            shutil.rmtree(folder / ADAPTER)
 
 
 def _merge(recipe: RecipeManifest, folder: Path) -> None:

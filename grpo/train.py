@@ -13,7 +13,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -30,11 +30,14 @@ from qibox.grpo.data import training_dataset
 from qibox.grpo.judge_place import asked_judge
 from qibox.grpo.judging import SelectionJudge
 from qibox.grpo.progress_log import Keeper, Metrics, OnStep, ProgressLog
+from qibox.grpo.reporting import prepare as prepare_trackers
 from qibox.grpo.rollout import Rate
 from qibox.grpo.rollout_rows import RolloutWriter
+from qibox.grpo.sharding import check_sharded, sharded_by
 from qibox.grpo.step_judge import JudgeStoppedError, StepJudge
 from qibox.grpo.training_plan import TrainingPlan, changes, trained_already
 from qibox.grpo.unfinished import Unfinished, upload
+from qibox.judges.base import Judge
 from qibox.manifests.recipe import RecipeManifest
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
@@ -54,6 +57,7 @@ def train(
     save_every: int = SAVE_EVERY,
     overwrite: bool = False,
     judge_at: str | None = None,
+    report_to: Sequence[str] = (),
 ) -> None:
     """Train a policy and write it into the run; go on where the same training was stopped.
 
@@ -65,16 +69,16 @@ def train(
         save_every: rounds between two checkpoints; 0: none, so that it cannot go on.
         overwrite: drop checkpoints of another training of this name.
         judge_at: where the judge's model is served; None: it is loaded here, or on judge_gpus.
+        report_to: trackers that are told what is measured, under transformers' names.
 
     Raises:
         QiboxError: the judge stopped answering; a checkpoint is kept then.
-        UsageError: vLLM is asked for and not installed, the processes do not share the prompts, or
-            another training of this name is unfinished.
+        UsageError: vLLM or a tracker is asked for and not installed, the processes do not share the
+            prompts, or another training of this name is unfinished.
     """
     declare_missing_operators()
-    _silence()
     unfinished = Unfinished(run.storage, plan.name)
-    selection = read_selection(run.storage, plan.selection)
+    _silence(report_to, run.storage, unfinished.folder)
     started = time.monotonic()
     main = os.environ.get("RANK", "0") == "0"
     with ExitStack() as stack:
@@ -82,54 +86,84 @@ def train(
         if main:
             judge = stack.enter_context(asked_judge(plan.judge, judge_at, recipe))
         own = stack.enter_context(tempfile.TemporaryDirectory(prefix="qibox-train-"))
-        arguments = training_arguments(recipe, own, save_every)
-        arguments.output_dir = scratch = _of_main(own)
+        arguments = training_arguments(recipe, own, save_every, report_to)
+        arguments.output_dir, arguments.run_name = _of_main(own), plan.name
         if _of_main(main and _finished(unfinished, run.storage, plan, overwrite)):
             return
         rollouts = RolloutWriter(Storage(f"{run.storage.url}/{unfinished.folder}"))
-        rate = StepJudge(
-            plan.judge.name,
-            SelectionJudge(judge, selection, compares=plan.judge.compares) if judge else None,
-            recipe.judge_deadline_s,
-            compares=plan.judge.compares,
-        )
+        selection = read_selection(run.storage, plan.selection)
+        rate = _rate(plan, recipe, judge, selection)
         trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
+        check_sharded(trainer)
         if main:  # not before all has been loaded that may fail to load
             unfinished.claim(plan, overwrite=overwrite)
-        found = _of_main(unfinished.restore(Path(scratch, "restored")) if main else None)
-        if found is not None:
-            trainer.multiplier.value = found[1]["multiplier"]
-        log = ProgressLog(unfinished if main else None, recipe.updates_per_batch, on_step)
-        keeper = Keeper(
-            unfinished if main else None,
-            recipe.updates_per_batch,
-            rollouts,
-            log,
-            trainer.multiplier,
-        )
-        trainer.add_callback(log.callback())
-        trainer.add_callback(keeper.callback())
-        try:
-            trainer.train(resume_from_checkpoint=f"{scratch}/restored" if found else None)
-        except JudgeStoppedError as error:
-            done = trainer.state.global_step // recipe.updates_per_batch
-            if save_every and done and _of_main(unfinished.last_checkpoint()) != done:
-                trainer.save_checkpoint()
-            raise JudgeStoppedError(_how_to_go_on(error, save_every, done)) from error
-        finally:
-            rollouts.flush()
-            log.write()
-        save_policy(trainer, recipe, plan.policy, Path(scratch))
+        rows = _learn(trainer, unfinished, rollouts, on_step, save_every)
+        save_policy(trainer, recipe, plan.policy, Path(arguments.output_dir))
         arguments.distributed_state.wait_for_everyone()
         if main:
-            upload(Path(scratch, MODEL), run.storage, f"{unfinished.folder}/{MODEL}")
-            if recipe.lora is not None and recipe.lora.keep:
-                upload(Path(scratch, ADAPTER), run.storage, f"{unfinished.folder}/{ADAPTER}")
-            curves = training_figure({plan.name: pd.DataFrame(log.rows)})
-            keep(run.storage, f"{unfinished.folder}/training.png", curves)
             seconds = time.monotonic() - started
-            unfinished.finish(_lineage(plan, log.rows, seconds, arguments.world_size))
+            lineage = _lineage(plan, rows, seconds, trainer)
+            _keep(run.storage, unfinished, Path(arguments.output_dir), lineage, rows)
         arguments.distributed_state.wait_for_everyone()  # the directory is the main process's
+
+
+def _rate(
+    plan: TrainingPlan, recipe: RecipeManifest, judge: Judge | None, selection: pa.Table
+) -> StepJudge:
+    """Who rates a step's rollouts: the judge, in the main process; elsewhere its stand-in."""
+    compares = plan.judge.compares
+    return StepJudge(
+        plan.judge.name,
+        SelectionJudge(judge, selection, compares=compares) if judge else None,
+        recipe.judge_deadline_s,
+        compares=compares,
+    )
+
+
+def _learn(
+    trainer: Any, unfinished: Unfinished, rollouts: RolloutWriter, on_step: OnStep, save_every: int
+) -> list[Metrics]:
+    """Train from the last checkpoint, if there is one, to the end; what each round measured.
+
+    Raises:
+        JudgeStoppedError: the judge stopped answering; a checkpoint is kept then.
+    """
+    updates, scratch = trainer.num_iterations, trainer.args.output_dir
+    writes = unfinished if trainer.accelerator.is_main_process else None
+    found = _of_main(writes.restore(Path(scratch, "restored")) if writes else None)
+    if found is not None:
+        trainer.multiplier.value = found[1]["multiplier"]
+    log = ProgressLog(writes, updates, on_step)
+    keeper = Keeper(writes, updates, rollouts, log, trainer.multiplier)
+    trainer.add_callback(log.callback())
+    trainer.add_callback(keeper.callback())
+    try:
+        trainer.train(resume_from_checkpoint=f"{scratch}/restored" if found else None)
+    except JudgeStoppedError as error:
+        done = trainer.state.global_step // updates
+        if save_every and done and _of_main(unfinished.last_checkpoint()) != done:
+            trainer.save_checkpoint()
+        raise JudgeStoppedError(_how_to_go_on(error, save_every, done)) from error
+    finally:
+        rollouts.flush()
+        log.write()
+    return log.rows
+
+
+def _keep(
+    storage: Storage,
+    unfinished: Unfinished,
+    scratch: Path,
+    lineage: dict[str, Any],
+    rows: list[Metrics],
+) -> None:
+    """Put the trained policy from scratch in its place, whole."""
+    for part in (MODEL, ADAPTER):
+        if Path(scratch, part).is_dir():
+            upload(Path(scratch, part), storage, f"{unfinished.folder}/{part}")
+    curves = training_figure({lineage["plan"]["name"]: pd.DataFrame(rows)})
+    keep(storage, f"{unfinished.folder}/training.png", curves)
+    unfinished.finish(lineage)
 
 
 def _how_to_go_on(error: JudgeStoppedError, save_every: int, done: int) -> str:
@@ -183,10 +217,11 @@ def make_trainer(
     return trainer
 
 
-def _silence() -> None:
-    """Keep libraries from reporting anywhere and from printing beside the progress."""
-    for name in ("HF_HUB_DISABLE_TELEMETRY", "TRL_EXPERIMENTAL_SILENCE", "WANDB_DISABLED"):
+def _silence(report_to: Sequence[str], storage: Storage, folder: str) -> None:
+    """Keep libraries from reporting unasked and from printing beside the progress."""
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "TRL_EXPERIMENTAL_SILENCE"):
         os.environ[name] = "1"
+    prepare_trackers(report_to, storage.path(f"{folder}/tensorboard") if storage.is_local else None)
     import transformers
 
     chatter: Any = transformers.logging  # transformers leaves it untyped
@@ -198,13 +233,14 @@ def _silence() -> None:
 
 
 def _lineage(
-    plan: TrainingPlan, rows: list[Metrics], seconds: float, processes: int
+    plan: TrainingPlan, rows: list[Metrics], seconds: float, trainer: Any
 ) -> dict[str, Any]:
     packages = PACKAGES if plan.recipe.lora is None else (*PACKAGES, "peft")
     return {
         "plan": plan.model_dump(mode="json"),
         "versions": {name: version(name) for name in packages},
-        "processes": processes,
+        "processes": trainer.args.world_size,
+        "sharded_by": sharded_by(trainer),
         "seconds": round(seconds, 1),
         "last_step": rows[-1] if rows else None,
     }

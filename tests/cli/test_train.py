@@ -8,7 +8,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from qibox.cli.main import cli
-from qibox.cli.train import OVERRIDES, command, overridden
+from qibox.cli.recipe_options import OVERRIDES, overridden
+from qibox.cli.train import command
 from qibox.errors import UsageError
 from qibox.manifests import RecipeManifest, load_manifest
 from qibox.run.directory import Run
@@ -85,6 +86,8 @@ def test_training_twice_does_nothing_the_second_time(run: Run, policy: Path) -> 
         (("--recipe", "none-such"), "no recipe manifest named 'none-such'"),
         (("--policy", "builtin:none-such"), "no shipped model named 'none-such'"),
         (("--learning-rate", "-1"), "learning_rate: Input should be greater than 0"),
+        (("--report-to", "wandb"), "not installed: pip install wandb (--report-to)"),
+        (("--accelerate-config", "none.yaml"), "none.yaml cannot be read"),
     ],
 )
 def test_wrong_usage_is_one_sentence(run: Run, arguments: tuple[str, ...], message: str) -> None:
@@ -144,7 +147,11 @@ def test_the_choices_offered_are_those_of_the_recipe() -> None:
 
 
 def test_several_processes_are_started_by_one_command(run: Run, policy: Path) -> None:
-    wanted = ("--policy", str(policy), "--steps", "1", "--name", "both", "--processes", "2")
+    """As many as accelerate's configuration says, here."""
+    config = Path(run.storage.url, "accelerate.yaml")
+    config.write_text("{distributed_type: MULTI_CPU, num_processes: 2, mixed_precision: 'no'}")
+    wanted = ("--policy", str(policy), "--steps", "1", "--name", "both")
+    wanted = (*wanted, "--accelerate-config", str(config))
     command = [sys.executable, "-m", "qibox.cli.main", "train", run.storage.url, *wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

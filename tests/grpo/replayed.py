@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from qibox.grpo.conversation import Drawn
+from qibox.grpo.progress_log import OnStep
 from qibox.grpo.train import train
 from qibox.grpo.training_plan import resolve_training
 from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
@@ -20,10 +21,9 @@ from qibox.torchvision_ops import declare_missing_operators
 WORDS = range(10, 90)  # tokens of the miniature vocabulary that end no turn
 
 
-def replay() -> None:
-    """Let every turn be the recorded one."""
+def recorded_writer() -> type:
+    """A writer whose every turn is the recorded one."""
     declare_missing_operators()  # before anything imports transformers
-    from qibox.grpo import trainer
     from qibox.grpo.writing import PolicyWriter
 
     class Recorded(PolicyWriter):
@@ -38,16 +38,24 @@ def replay() -> None:
                 drawn.append(Drawn([*ids, self.end_ids[0]]))
             return drawn
 
-    trainer.PolicyWriter = Recorded  # type: ignore[misc]
+    return Recorded
 
 
-def main(run: str, recipe: str, name: str) -> None:
+def replay() -> None:
+    """Let every turn be the recorded one."""
+    writer = recorded_writer()
+    from qibox.grpo import trainer
+
+    trainer.PolicyWriter = writer  # type: ignore[misc]
+
+
+def main(run: str, recipe: str, name: str, on_step: OnStep = lambda step, metrics: None) -> None:
     replay()
     opened = Run.open(run)
     wanted = RecipeManifest.model_validate(yaml.safe_load(Path(recipe).read_text()))
     judge = load_manifest(JudgeManifest, "hash")
     plan = resolve_training(opened, "default", wanted, judge, name)
-    train(opened, plan, wanted, save_every=1)
+    train(opened, plan, wanted, on_step, save_every=1)
 
 
 if __name__ == "__main__":
