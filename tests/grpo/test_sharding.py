@@ -115,7 +115,7 @@ def test_shared_weights_learn_what_whole_ones_do_are_resumed_and_saved_whole(
         (
             {"fsdp_config": {"fsdp_version": 1}},
             {"lora": Lora(rank=2, frozen="bfloat16")},
-            "the recipe lora.frozen bfloat16: set fsdp_version: 2",
+            "fsdp_version 1, .* and the recipe lora.frozen bfloat16: set fsdp_version: 2",
         ),
         (
             {"distributed_type": "DEEPSPEED", "deepspeed_config": {"zero_stage": 3}},
