@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 from statistics import median
 
+from inputs import MODELS, make
 from measuring import measure, score_command
-from recorded import MODELS, make
 
 
 def main() -> None:

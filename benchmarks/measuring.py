@@ -45,6 +45,6 @@ def measure(command: list[str]) -> Measured:
 
 
 def score_command(folder: Path, out: Path) -> list[str]:
-    """`qibox score` on what recorded.py made."""
+    """`qibox score` on what inputs.py made."""
     manifests = ["--pool", str(folder / "pool.yaml"), "--panel", str(folder / "panel.yaml")]
     return [*QIBOX, "score", *manifests, "--judge", "hash", "--out", str(out)]

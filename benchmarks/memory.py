@@ -11,8 +11,8 @@ import argparse
 import shutil
 from pathlib import Path
 
+from inputs import MODELS, make
 from measuring import measure, score_command
-from recorded import MODELS, make
 
 
 def main() -> None:

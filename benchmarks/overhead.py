@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from statistics import median
 
+from inputs import MODELS, make
 from measuring import measure, score_command
-from recorded import MODELS, make
 
 FEW = 20  # samples of a run that is nearly all start-up
 LOOPS = {

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from qibox.cli.commands import load_command
+from qibox.cli.flags import naming_options
 from qibox.run.directory import DEFAULT_RUN
 
 STEPS = (
@@ -98,9 +100,7 @@ def called() -> str:
 
 def _run(ctx: click.Context, name: str, arguments: list[str]) -> None:
     """Run a sub-command exactly as the shell would."""
-    group = ctx.find_root().command
-    assert isinstance(group, click.Group)
-    sub = group.get_command(ctx, name)
+    sub = load_command(name)
     assert sub is not None, name
-    with sub.make_context(name, arguments, parent=ctx) as child:
+    with naming_options(name), sub.make_context(name, arguments, parent=ctx) as child:
         sub.invoke(child)

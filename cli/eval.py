@@ -1,5 +1,6 @@
 """`qibox eval`: policies before and after training, on held-out benchmarks."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,15 +20,8 @@ if TYPE_CHECKING:
     from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.pool import PoolManifest
     from qibox.manifests.suite import SuiteManifest
+    from qibox.policies.contenders import Contender
     from qibox.run.directory import Run
-
-FLAGS = {  # the option that sets each field of what is asked
-    "policy": "--policy",
-    "pool": "--pool",
-    "start": "--start",
-    "settings": "--setting",
-    "replay": "--replay",
-}
 
 
 @click.command(short_help="Measure policies' safety and helpfulness on held-out benchmarks.")
@@ -96,30 +90,23 @@ def command(
     """
     from qibox.cli import console
     from qibox.cli.account import print_mended
-    from qibox.cli.flags import naming
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import benchmark_jobs, questions_of
-    from qibox.evaluation.report import keep_rates
-    from qibox.figures.rates import rates_figure
-    from qibox.figures.style import keep
+    from qibox.judges.chosen import chosen_judges
+    from qibox.judges.placing import placed
     from qibox.pipelines.run import Settings, work_off
-    from qibox.policies.contenders import contenders_of, starts_of
+    from qibox.policies.contenders import contenders_of
     from qibox.run.directory import Run
-    from qibox.run.layout import evaluation_home
     from qibox.scoring.opening import check_rejects, open_pool
 
     opened = Run.open(run)
     wanted = wanted_suite(pools, suite)
     benchmarks = found_benchmarks(wanted)
-    chosen = chosen_judges(opened, judges, judge_at)
+    chosen = placed(chosen_judges(judges, opened.manifest.judges), judge_at)
     questions = questions_of(opened, chosen, samples_per_model, limit)
     watcher = ConsoleWatcher(quiet=quiet)
-    with (
-        naming(FLAGS),
-        contenders_of(
-            opened, policies or ("default",), start, running_of(engine, settings, replay)
-        ) as contenders,
-    ):
+    running = running_of(engine, settings, replay)
+    with contenders_of(opened, policies or ("default",), start, running) as contenders:
         if not quiet:
             tell_commits(contenders)
         summaries = work_off(
@@ -131,18 +118,30 @@ def command(
             Settings(beam_options, trust_remote_code),
             retry_failed,
         )
-    starts = starts_of(contenders)
-    frames = [keep_rates(opened, pool.name, starts) for pool in benchmarks]
-    for pool, frame in zip(benchmarks, frames, strict=True):
-        keep(opened.storage, f"{evaluation_home(pool.name)}rates.png", rates_figure(frame))
-    asked = [each.name for each in contenders]
-    print_rates(frames, wanted, asked, [judge.name for judge in questions.judges])
+    print_rates(keep_all(opened, benchmarks, contenders), wanted, contenders, questions.judges)
     if not quiet:
         console.err.print(f"answers, rates and figures in {run}/evaluations", soft_wrap=True)
     for summary in summaries:
         print_mended(summary, retry_failed)
     for summary in summaries:
         check_rejects(summary, max_reject_rate)
+
+
+def keep_all(
+    run: "Run", benchmarks: "list[PoolManifest]", contenders: "list[Contender]"
+) -> list[Any]:
+    """Write each benchmark's rates, as a table and as a figure, into the run; gives them back."""
+    from qibox.evaluation.report import keep_rates
+    from qibox.figures.rates import rates_figure
+    from qibox.figures.style import keep
+    from qibox.policies.contenders import starts_of
+    from qibox.run.layout import evaluation_home
+
+    starts = starts_of(contenders)
+    frames = [keep_rates(run, pool.name, starts) for pool in benchmarks]
+    for pool, frame in zip(benchmarks, frames, strict=True):
+        keep(run.storage, f"{evaluation_home(pool.name)}rates.png", rates_figure(frame))
+    return frames
 
 
 def wanted_suite(pools: tuple[str, ...], suite: str | None) -> "SuiteManifest":
@@ -183,24 +182,11 @@ def found_benchmarks(suite: "SuiteManifest") -> "list[PoolManifest]":
     return list(found.here.values())
 
 
-def chosen_judges(
-    run: "Run", names: tuple[str, ...], places: tuple[str, ...]
-) -> "list[JudgeManifest]":
-    """The judges by name, as the run has them where it has them, or by path; without, its first."""
-    from qibox.judges.placing import placed
-    from qibox.manifests.judge import JudgeManifest
-    from qibox.manifests.load import load_manifest
-
-    own = {judge.name: judge for judge in run.manifest.judges}
-    judges = [
-        own[name] if name in own else load_manifest(JudgeManifest, name)
-        for name in dict.fromkeys(names)
-    ]
-    return placed(judges or run.manifest.judges[:1], places)
-
-
 def print_rates(
-    frames: list[Any], suite: "SuiteManifest", policies: list[str], judges: list[str]
+    frames: list[Any],
+    suite: "SuiteManifest",
+    contenders: "Sequence[Contender]",
+    judges: "Sequence[JudgeManifest]",
 ) -> None:
     """One benchmark in detail, or a table a judge with a row a policy."""
     import pandas as pd
@@ -209,7 +195,8 @@ def print_rates(
     from qibox.cli.rate_tables import detail_table, suite_tables
     from qibox.evaluation.report import of_those
 
-    rates = of_those(pd.concat(frames), policies, judges)
+    named = [judge.name for judge in judges]
+    rates = of_those(pd.concat(frames), [each.name for each in contenders], named)
     pools = list(rates["pool"].unique())
     if len(pools) > 1:
         for table in suite_tables(rates, suite):
@@ -217,5 +204,5 @@ def print_rates(
         return
     started = rates[rates["stage"] != "start"]
     for policy in dict.fromkeys(started["policy"] if len(started) else rates["policy"]):
-        for judge in judges:
+        for judge in named:
             console.out.print(detail_table(rates, policy, pools[0], judge))

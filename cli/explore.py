@@ -30,10 +30,11 @@ def command(run: str, port: int) -> None:
 
     from qibox import stopping
     from qibox.cli import console
+    from qibox.cli.flags import spelled
     from qibox.page.context import make_context
     from qibox.page.serve import HOST, bound, make_app, new_token, serve
 
-    context = make_context(run)
+    context = make_context(run, spelled)
     token, at = new_token(), bound(port)
     taken = at.getsockname()[1]
     app, visits = make_app(context, token)

@@ -6,35 +6,18 @@ stopped by Ctrl-C, SIGTERM and SIGHUP (:mod:`qibox.stopping`); 1 anything else.
 """
 
 import contextlib
-import importlib
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from qibox import stopping
+from qibox.cli.commands import COMMANDS, load_command
+from qibox.cli.flags import naming_options, spelled
 from qibox.cli.streams import prepare_streams
 from qibox.errors import QiboxError
-from qibox.importing import importing
 from qibox.version import __version__
-
-COMMANDS = (  # in the order of the work; each is the `command` of the module of its name
-    "demo",
-    "score",
-    "status",
-    "select",
-    "train",
-    "eval",
-    "profile",
-    "serve",
-    "sql",
-    "show",
-    "plot",
-    "explore",
-    "manifests",
-    "doctor",
-)
 
 _FINISHED = "what was finished is kept, and the same command goes on from there"
 KEPT = {  # when a command is stopped by a signal; the others change nothing
@@ -53,12 +36,15 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name."""
-        if cmd_name not in COMMANDS:
-            return None
-        with importing():
-            module = importlib.import_module(f"qibox.cli.{cmd_name}")
-        command: click.Command = module.command
-        return command
+        return load_command(cmd_name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Do what the command does; what it says of fields names its options."""
+        try:
+            return super().invoke(ctx)
+        except QiboxError:
+            with naming_options(str(ctx.invoked_subcommand)):
+                raise
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -151,7 +137,7 @@ def _forget_output() -> None:
 def _say(message: str, status: int) -> int:
     from qibox.cli.cells import printable
 
-    click.echo(f"Error: {printable(message)}", err=True)  # it may quote what a file holds
+    click.echo(f"Error: {printable(spelled(message))}", err=True)  # it may quote what a file holds
     return status
 
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.eval import FLAGS, chosen_judges
 from qibox.cli.values import COUNT
 from qibox.cli.wave_options import (
     judge_at_option,
@@ -60,23 +59,21 @@ def command(
     """
     from qibox.cli import console
     from qibox.cli.account import print_mended
-    from qibox.cli.flags import naming
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import profile_job, questions_of
     from qibox.evaluation.profile import profile_by_risk
+    from qibox.judges.chosen import chosen_judges
+    from qibox.judges.placing import placed
     from qibox.pipelines.run import Settings, work_off
     from qibox.policies.contenders import contender_of
     from qibox.run.directory import Run
     from qibox.scoring.opening import check_rejects
 
     opened = Run.open(run)
-    judges = chosen_judges(opened, (judge,) if judge else (), judge_at)
-    questions = questions_of(opened, judges, samples_per_model, limit)
+    chosen = chosen_judges([judge] if judge else [], opened.manifest.judges)
+    questions = questions_of(opened, placed(chosen, judge_at), samples_per_model, limit)
     watcher = ConsoleWatcher(quiet=quiet)
-    with (
-        naming(FLAGS),
-        contender_of(opened, policy, running_of(engine, settings, replay)) as contender,
-    ):
+    with contender_of(opened, policy, running_of(engine, settings, replay)) as contender:
         if not quiet:
             tell_commits([contender])
         (summary,) = work_off(

@@ -1,5 +1,6 @@
 """Options that set a recipe's fields for one command."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,4 +51,7 @@ def overridden(recipe: "RecipeManifest", options: dict[str, Any]) -> "RecipeMani
     try:
         return RecipeManifest.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"recipe '{recipe.name}': {describe(error, RecipeManifest)}") from error
+        says = describe(error, RecipeManifest)
+        named = set(re.findall(r"[a-z_.]*[a-z_]", says))
+        fields = [option for option, field in OVERRIDES.items() if field in named]
+        raise UsageError(f"recipe '{recipe.name}': {says}", fields=fields) from error

@@ -11,7 +11,6 @@ from qibox.importing import importing
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
-    from qibox.manifests.judge import JudgeManifest
     from qibox.manifests.panel import PanelManifest
     from qibox.manifests.pool import PoolManifest
     from qibox.run.directory import RunManifest
@@ -25,6 +24,7 @@ COLUMNS = {  # option → the column of a file given as --pool that it names
     "severity_column": "severity",
     "risk_column": "risk",
 }
+FLAGS = {f"columns.{c}": f"--{option.replace('_', '-')}" for option, c in COLUMNS.items()}
 STAGES = ["pool", "responses", "judgments", "scores"]
 
 
@@ -128,10 +128,12 @@ def run_manifest(options: dict[str, Any], earlier: "RunManifest | None" = None) 
     Raises:
         UsageError: a name, path or value that does not hold.
     """
+    from qibox.judges.chosen import judges_of_pool
+    from qibox.judges.placing import placed
     from qibox.scoring.resolve import resolve_run
 
     pool = chosen_pool(options)
-    judges = chosen_judges(options, pool)
+    judges = placed(judges_of_pool(options["judges"], pool), options["judge_at"])
     return resolve_run(pool, chosen_panel(options), judges, options["limit"], earlier)
 
 
@@ -166,27 +168,6 @@ def cautions(manifest: "RunManifest") -> list[str]:
             f"judge {manifest.judges[0].name} draws its verdicts: these scores mean nothing"
         )
     return found
-
-
-def chosen_judges(options: dict[str, Any], pool: "PoolManifest") -> "list[JudgeManifest]":
-    """The judges that were named, or the one that can rate this pool.
-
-    Raises:
-        UsageError: the oracle is to rate what it does not know.
-    """
-    from qibox.errors import UsageError
-    from qibox.judges.placing import placed
-    from qibox.manifests.judge import JudgeManifest
-    from qibox.manifests.load import load_manifest
-
-    names = options["judges"] or (["oracle"] if pool.format == "mini" else ["grm"])
-    judges = [load_manifest(JudgeManifest, name) for name in dict.fromkeys(names)]
-    if pool.format != "mini" and any(judge.kind == "oracle" for judge in judges):
-        raise UsageError(
-            f"the oracle knows the miniature world alone and cannot rate pool '{pool.name}': name "
-            "another with --judge, such as grm, or hash to try the path without a judge's weights"
-        )
-    return placed(judges, options["judge_at"])
 
 
 def chosen_panel(options: dict[str, Any]) -> "PanelManifest":

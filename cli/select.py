@@ -20,19 +20,11 @@ STRATA = ["pool", "risk", "category", "source"]
 
 BOX_OPTIONS = ("q_band", "u_min", "q_band_quantile", "u_min_quantile", "box", "rank", "limit")
 
-FLAGS = {  # the option that sets each field of a request
+FLAGS = {  # the option that sets each field of a request, where it is called otherwise
     "q_low": "--q-band",
     "q_high": "--q-band",
-    "u_min": "--u-min",
     "q_low.quantile": "--q-band-quantile",
     "q_high.quantile": "--q-band-quantile",
-    "limit": "--limit",
-    "random": "--random",
-    "size": "--size",
-    "stratify": "--stratify",
-    "quota": "--quota",
-    "name": "--name",
-    "overwrite": "--overwrite",
 }
 
 
@@ -103,23 +95,21 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
     """
     from qibox.cli import console
     from qibox.cli.choice import show
-    from qibox.cli.flags import naming
     from qibox.run.directory import Run
     from qibox.selection.choose import choose
     from qibox.selection.write import written_already
 
     opened = Run.open(run)
-    with naming(FLAGS):
-        request = make_request(ctx.params, opened)
-        choice = choose(opened, request)
-        if dry_run:
-            show(choice)
-            there = not overwrite and written_already(opened, choice)
-            verb = "is there already:" if there else "would write"
-        else:
-            written = write(opened, choice, overwrite)
-            show(choice)
-            verb = "wrote" if written else "is there already:"
+    request = make_request(ctx.params, opened)
+    choice = choose(opened, request)
+    if dry_run:
+        show(choice)
+        there = not overwrite and written_already(opened, choice)
+        verb = "is there already:" if there else "would write"
+    else:
+        written = write(opened, choice, overwrite)
+        show(choice)
+        verb = "wrote" if written else "is there already:"
     where = f"{opened.storage.url}/selections/{request.name}"
     console.out.print(f"{verb} {where}", highlight=False, markup=False, soft_wrap=True)
 

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -70,7 +70,7 @@ def command(
             soft_wrap=True,
             highlight=False,
         )
-        with ModelServer(
+        made = ModelServer(
             found.name,
             spec,
             host=host,
@@ -78,7 +78,8 @@ def command(
             gpus=cards,
             show_log=not quiet,
             allow_remote_code=trust_remote_code,
-        ) as server:
+        )
+        with closing(made) as server:
             server.wait()
             console.out.print(found.use.format(url=server.url), soft_wrap=True, highlight=False)
             status = server.run()

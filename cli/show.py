@@ -53,10 +53,11 @@ def command(arguments: tuple[str, ...], save: str | None, model: str | None) -> 
 
 def _tell_retrained(opened: "OpenRun") -> None:
     from qibox.cli.console import err
+    from qibox.cli.flags import spelled
     from qibox.run.retrained import said_of_retrained
 
     for sentence in said_of_retrained(opened.run.storage, opened.run.home or "none"):
-        err.print(f"Note: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"Note: {spelled(sentence)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _most_unstable(opened: "OpenRun", run: str) -> str:

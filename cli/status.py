@@ -26,6 +26,7 @@ def command(run: str, verify: bool) -> None:
       qibox status runs/mini --verify
     """
     from qibox.cli import console
+    from qibox.cli.flags import spelled
     from qibox.errors import QiboxError
     from qibox.run.directory import Run
     from qibox.run.retrained import said_of_retrained
@@ -37,10 +38,10 @@ def command(run: str, verify: bool) -> None:
     if held_by is not None:
         console.err.print(f"being scored by {held_by}", highlight=False)
     damaged = damaged_tables(opened.storage, through=verify)
-    for sentence in damaged.values():
-        console.err.print(f"Damaged: {sentence}", highlight=False, markup=False, soft_wrap=True)
-    for sentence in said_of_retrained(opened.storage, opened.home):
-        console.err.print(f"Note: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    said = [f"Damaged: {sentence}" for sentence in damaged.values()]
+    said += [f"Note: {sentence}" for sentence in said_of_retrained(opened.storage, opened.home)]
+    for sentence in said:
+        console.err.print(spelled(sentence), highlight=False, markup=False, soft_wrap=True)
     _print_account(opened, run)
     if damaged:
         raise QiboxError(f"{len(damaged)} files of {run} are damaged: see above what mends each")

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from qibox.run.directory import Run
 
 
-FLAGS = {"report_to": "--report-to", "accelerate_config": "--accelerate-config"}
-
-
 @click.command(short_help="Train a policy on a selection, by GRPO with reflection and correction.")
 @click.argument("run", default=DEFAULT_RUN)
 @click.option("--selection", default="default", show_default=True, help="Selection to train on.")
@@ -125,7 +122,6 @@ def command(
     Example: qibox train runs/mini --steps 60 --name short
     """
     from qibox.cli import console
-    from qibox.cli.flags import naming
     from qibox.grpo.judge_place import check_place, settled_judge
     from qibox.grpo.reporting import reporters
     from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
@@ -143,8 +139,7 @@ def command(
     if dry_run:
         _print_plan(plan, folder, None if overwrite else changes(opened.storage, plan))
         return
-    with naming(FLAGS):
-        reporters(options["report_to"])
+    reporters(options["report_to"])
     count = int(os.environ.get("WORLD_SIZE", processes or 1))
     if accelerate_config is not None:
         count = _shared(accelerate_config, wanted, processes)
@@ -167,14 +162,12 @@ def _shared(path: str, recipe: "RecipeManifest", processes: int | None) -> int:
     Raises:
         UsageError: it cannot be read, or contradicts the recipe or the number of processes.
     """
-    from qibox.cli.flags import naming
     from qibox.grpo.sharding import apply_config, check_config, read_config
 
-    with naming(FLAGS):
-        config = read_config(path)
-        count = int(os.environ.get("WORLD_SIZE", processes or config.get("num_processes") or 1))
-        check_config(config, recipe, count)
-        apply_config(path, config, count)
+    config = read_config(path)
+    count = int(os.environ.get("WORLD_SIZE", processes or config.get("num_processes") or 1))
+    check_config(config, recipe, count)
+    apply_config(path, config, count)
     return count
 
 
@@ -187,7 +180,6 @@ def _train(
 ) -> None:
     """Train while holding the policy's lock, and tell how it goes."""
     from qibox.cli import console
-    from qibox.cli.flags import naming
     from qibox.cli.progress import counting
     from qibox.grpo.train import train
     from qibox.grpo.unfinished import Unfinished
@@ -204,7 +196,7 @@ def _train(
         console.err.print(f"a checkpoint after step {done} is there")
     main = os.environ.get("RANK", "0") == "0"
     lock = locked(run.storage, f"policies/.{plan.name}.lock", folder) if main else nullcontext()
-    with naming(FLAGS), lock, counting("training", recipe.steps) as advance:
+    with lock, counting("training", recipe.steps) as advance:
         train(run, plan, recipe, lambda _, metrics: advance(1, _remark(metrics)), **conduct)
 
 

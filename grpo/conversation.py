@@ -39,7 +39,8 @@ def inserted_turn(processor: Any, text: str, end_ids: Sequence[int]) -> list[int
     if after[: len(before)] != before:
         raise QiboxError(
             "the policy's chat template rewrites earlier turns when one is added, so a reflection "
-            "cannot be appended: train with --rollout plain, or use a template that keeps them"
+            "cannot be appended: train with plain rollouts, or use a template that keeps them",
+            fields=["rollout=plain"],
         )
     return after[len(before) :]
 

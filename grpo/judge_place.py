@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from qibox.engines.load import resolve_engine, visible_gpus
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.judges.base import Judge
 from qibox.judges.enduring import EnduringJudge
 from qibox.judges.load import load_judge, resolve_judge
@@ -35,20 +35,22 @@ def check_place(judge: JudgeManifest, recipe: RecipeManifest, processes: int) ->
     if own and (cards == 0 or processes + own <= cards):
         return
     serve = (
-        f"start it on another card with `qibox serve {judge.name} --gpus …` and give "
-        "--judge-at http://127.0.0.1:8000/v1"
+        f"start it on another card with {command('serve', judge.name, gpus='N')} and say where it "
+        "is, such as at http://127.0.0.1:8000/v1"
     )
     if own:
         raise UsageError(
             f"judge_gpus {own} and a card for each of {processes} training processes are "
             f"{own + processes}, and {cards} {'is' if cards == 1 else 'are'} visible: lower one of "
-            f"them, or {serve}"
+            f"them, or {serve}",
+            fields=["judge_gpus", "judge_at"],
         )
     there = {0: "no card", 1: "the one card"}.get(cards, f"{cards} cards")
-    alone = {0: ", or let it have the processor with --judge-gpus 1", 1: ""}
+    alone = {0: ", or let it have the processor (judge_gpus 1)", 1: ""}
     raise UsageError(
         f"judge '{judge.name}' is run by vLLM and would share {there} here with the training: "
-        f"{serve}" + alone.get(cards, ", or give it cards of its own with --judge-gpus")
+        f"{serve}" + alone.get(cards, ", or give it cards of its own (judge_gpus)"),
+        fields=["judge_at"] if cards == 1 else ["judge_at", "judge_gpus"],
     )
 
 
@@ -75,9 +77,8 @@ def asked_judge(judge: JudgeManifest, url: str | None, recipe: RecipeManifest) -
 
         assert judge.model is not None
         cards = visible_gpus()[-recipe.judge_gpus :]
-        with ModelServer(
-            judge.name, servable(judge.name, judge.model), gpus=tuple(cards)
-        ) as server:
+        served = servable(judge.name, judge.model)
+        with closing(ModelServer(judge.name, served, gpus=tuple(cards))) as server:
             server.wait()
             with asked_judge(judge, server.url, recipe) as found:
                 yield found

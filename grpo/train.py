@@ -143,7 +143,8 @@ def _learn(
         done = trainer.state.global_step // updates
         if save_every and done and _of_main(unfinished.last_checkpoint()) != done:
             trainer.save_checkpoint()
-        raise JudgeStoppedError(_how_to_go_on(error, save_every, done)) from error
+        says = _how_to_go_on(error, save_every, done)
+        raise JudgeStoppedError(says, fields=["judge_at"] if done else []) from error
     finally:
         rollouts.flush()
         log.write()
@@ -171,7 +172,7 @@ def _how_to_go_on(error: JudgeStoppedError, save_every: int, done: int) -> str:
     if save_every and done:
         return (
             f"{error}; a checkpoint after step {done} is kept: bring the judge back, and the same "
-            "command (with --judge-at, if it is elsewhere now) goes on from there"
+            "command, naming its place if it is elsewhere now, goes on from there"
         )
     return f"{error}; no step is kept: bring the judge back and give the same command again"
 

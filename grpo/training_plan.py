@@ -14,9 +14,9 @@ from qibox.engines.sources import fingerprint, hub_commit, local_directory
 from qibox.errors import UsageError, WeightsNotFoundError
 from qibox.evaluation.contamination import refuse_benchmarks
 from qibox.fields import changed
+from qibox.judges.chosen import chosen_judges
 from qibox.manifests.common import Checked, Identifier, check_name
 from qibox.manifests.judge import JudgeManifest
-from qibox.manifests.load import load_manifest
 from qibox.manifests.recipe import RecipeManifest
 from qibox.policies.directory import read_lineage
 from qibox.policies.running import START
@@ -90,12 +90,13 @@ def _refuse_missing_parts(recipe: RecipeManifest, judge: JudgeManifest) -> None:
         return
     if recipe.objective == "lagrangian" or recipe.reward == "scalar":
         lagrangian = recipe.objective == "lagrangian"
-        wanted = "--objective lagrangian" if lagrangian else "--reward scalar"
+        wanted = "objective lagrangian" if lagrangian else "reward scalar"
         part = "ratings of harmlessness and helpfulness" if lagrangian else "a score of the answer"
         raise UsageError(
             f"{wanted} needs {part}, and judge '{judge.name}' ({judge.kind}) gives one score of "
-            "the whole response: take --objective reward and --reward structured, or another judge "
-            "in the recipe"
+            "the whole response: take objective reward and reward structured, or another judge in "
+            "the recipe",
+            fields=["objective=reward", "reward=structured"],
         )
 
 
@@ -118,11 +119,8 @@ def training_judge(run: Run, recipe: RecipeManifest) -> JudgeManifest:
     Raises:
         UsageError: neither the run nor the package knows a judge of that name.
     """
-    judges = run.manifest.judges
-    if recipe.judge is None:
-        return judges[0]
-    own = [judge for judge in judges if judge.name == recipe.judge]
-    return own[0] if own else load_manifest(JudgeManifest, recipe.judge)
+    names = [] if recipe.judge is None else [recipe.judge]
+    return chosen_judges(names, run.manifest.judges)[0]
 
 
 def policy_directory(recipe: RecipeManifest) -> Path | str:
@@ -155,7 +153,8 @@ def trained_already(storage: Storage, plan: TrainingPlan) -> bool:
     if names:
         raise UsageError(
             f"policy '{plan.name}' is there already, trained with another {listed(names)}: give "
-            "this one another --name, or --overwrite that one"
+            "this one another name, or overwrite that one",
+            fields=["name", "overwrite"],
         )
     return names is not None
 

@@ -60,7 +60,8 @@ class Unfinished:
             if self._checkpoints() and not overwrite:
                 raise UsageError(
                     f"policy '{self._name}' has an unfinished training with another "
-                    f"{listed(names)}: give this one another --name, or --overwrite that one"
+                    f"{listed(names)}: give this one another name, or overwrite that one",
+                    fields=["name", "overwrite"],
                 )
         self._storage.remove(self.folder)
         content = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

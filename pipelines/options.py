@@ -27,7 +27,7 @@ def check_options(options: PipelineOptions) -> None:
     most = max(8, 4 * (os.cpu_count() or 1))
     if not 0 <= workers <= most:
         raise UsageError(
-            f"--direct_num_workers={workers}: this machine takes 0 (all cores) to {most} workers"
+            f"Beam's direct_num_workers={workers}: this machine takes 0 (all cores) to {most}"
         )
 
 
@@ -38,14 +38,14 @@ def _check_runner(runner: str) -> None:
     names = ", ".join(StandardOptions.KNOWN_RUNNER_NAMES)
     allowed = f"allowed are {names}, or a runner of Beam's by its full name ({PREFIX}…)"
     if not runner.startswith(PREFIX):
-        raise UsageError(f"--runner={runner} is no runner of Beam's: {allowed}")
+        raise UsageError(f"runner={runner} is no runner of Beam's: {allowed}")
     module, _, name = runner.rpartition(".")
     try:
         found = getattr(import_module(module), name, None)
     except ImportError as error:
-        raise UsageError(f"--runner={runner} cannot be loaded ({error}): {allowed}") from error
+        raise UsageError(f"runner={runner} cannot be loaded ({error}): {allowed}") from error
     if not (isinstance(found, type) and issubclass(found, PipelineRunner)):
-        raise UsageError(f"--runner={runner} is no runner of Beam's: {allowed}")
+        raise UsageError(f"runner={runner} is no runner of Beam's: {allowed}")
 
 
 @contextmanager

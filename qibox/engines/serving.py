@@ -14,8 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from qibox.engines.load import has_gpu, has_vllm
 from qibox.engines.served import KEY_VARIABLE, full_name
@@ -66,7 +65,8 @@ class ModelServer:
         if spec.trust_remote_code and not allow_remote_code:
             raise UsageError(
                 f"model '{name}' ({spec.source}) asks to run code of its own: "
-                "read that code, then allow it with --trust-remote-code"
+                "read that code, then allow it",
+                fields=["trust_remote_code"],
             )
         self.name = name
         self._port = free_port(host, port)
@@ -81,20 +81,9 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        """What is given as ``--judge-at``, as seen from this machine."""
+        """The address at which the model is asked, as seen from this machine."""
         shown = "127.0.0.1" if self._host in ("0.0.0.0", "::") else self._host
         return f"http://{f'[{shown}]' if ':' in shown else shown}:{self._port}/v1"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def wait(self) -> None:
         """Wait until the server answers.
@@ -262,7 +251,8 @@ def free_port(host: str, port: int | None = None) -> int:
             probe.bind((host, port or 0))
         except OSError as error:
             raise UsageError(
-                f"nothing can listen at {host}:{port} ({error.strerror}): give another --port, or "
-                "a --host of this machine, such as 127.0.0.1"
+                f"nothing can listen at {host}:{port} ({error.strerror}): give another port, or "
+                "an address of this machine, such as 127.0.0.1",
+                fields=["port", "host"],
             ) from error
         return int(probe.getsockname()[1])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.evaluation.contamination import refuse_overlap
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import PanelManifest
@@ -86,7 +86,7 @@ def profile_job(run: Run, contender: Contender, questions: Questions) -> Job:
     if index is None:
         raise UsageError(
             f"the pool of {run.url} has not been read to its end yet: "
-            f"`qibox score --out {run.url}` does that"
+            f"{command('score', out=run.url)} does that"
         )
     home, pool = profile_home(contender.name), run.manifest.pool
     asked = _asked(run.storage, home, pool, [contender], questions)

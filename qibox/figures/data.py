@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.run.finished import LINEAGE, policy_names, selection_files
 from qibox.run.layout import policy_path, selection_path
 from qibox.run.storage import Storage
@@ -151,7 +151,7 @@ def training(storage: Storage, policy: str) -> "pd.DataFrame":
     there = ", ".join(policy_names(storage)) or "none yet"
     raise UsageError(
         f"no measurements of a policy named '{policy}' in run {storage.url} (there: {there}): "
-        f"`qibox train {storage.url} --name {policy}` makes them"
+        f"{command('train', storage.url, name=policy)} makes them"
     )
 
 

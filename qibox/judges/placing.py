@@ -1,4 +1,4 @@
-"""Where judges are asked: loaded here, or at the server of a model (``--judge-at``)."""
+"""Where judges are asked: loaded here, or at the server of a model."""
 
 from collections.abc import Sequence
 
@@ -28,18 +28,22 @@ def at_place(judge: JudgeManifest, url: str | None) -> JudgeManifest:
     if judge.model is None:
         if url is None:
             return judge
-        raise UsageError(f"--judge-at {url}: judge '{judge.name}' has no model that is served")
+        raise UsageError(
+            f"{url}: judge '{judge.name}' has no model that is served", fields=["judge_at"]
+        )
     if judge.model.engine == "openai" and url is not None:
         raise UsageError(
-            f"--judge-at {url}: judge '{judge.name}' is behind an endpoint by its manifest: change "
-            "settings.base_url there"
+            f"{url}: judge '{judge.name}' is behind an endpoint by its manifest: change "
+            "settings.base_url there",
+            fields=["judge_at"],
         )
     try:
         model = ModelSpec.model_validate(judge.model.model_dump() | {"at": url})
     except ValidationError as error:
         raise UsageError(
-            f"--judge-at {url} is no address: give one such as http://127.0.0.1:8000/v1, without "
-            "key or password"
+            f"{url} is no address: give one such as http://127.0.0.1:8000/v1, without key or "
+            "password",
+            fields=["judge_at"],
         ) from error
     return judge.model_copy(update={"model": model})
 
@@ -53,13 +57,18 @@ def _addresses(judges: Sequence[JudgeManifest], places: Sequence[str]) -> dict[s
         if not (sign and is_name(name)):
             if len(modelled) > 1:
                 raise UsageError(
-                    f"--judge-at {place} does not say whose it is: give {modelled[0]}={place}"
+                    f"{place} does not say whose it is: give {modelled[0]}={place}",
+                    fields=["judge_at"],
                 )
             name, url = (modelled or [judges[0].name])[0], place
         if name not in [judge.name for judge in judges]:
             known = ", ".join(judge.name for judge in judges)
-            raise UsageError(f"--judge-at {place}: no judge '{name}' is asked here, but {known}")
+            raise UsageError(
+                f"{place}: no judge '{name}' is asked here, but {known}", fields=["judge_at"]
+            )
         if name in found:
-            raise UsageError(f"--judge-at gives judge '{name}' two addresses: give one")
+            raise UsageError(
+                f"judge '{name}' is given two addresses: give one", fields=["judge_at"]
+            )
         found[name] = url
     return found

@@ -143,8 +143,7 @@ class RecipeManifest(Manifest):
     def _lagrangian_is_plain(self) -> Self:
         if self.objective == "lagrangian" and self.rollout.unsafe != "plain":
             raise ValueError(
-                f"objective lagrangian goes with rollout.unsafe plain, not {self.rollout.unsafe}: "
-                "give --rollout plain"
+                f"objective lagrangian goes with rollout.unsafe plain, not {self.rollout.unsafe}"
             )
         return self
 

@@ -1,8 +1,10 @@
 """What the page's cells are about: the run that this process serves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
+from qibox.errors import command
 from qibox.figures.data import chosen_boxes
 from qibox.opened import OpenRun
 from qibox.page.samples import Samples
@@ -17,6 +19,7 @@ class Context:
     name: str  # as the person gave it: what commands on the page say
     run: Run
     samples: Samples
+    spelled: Callable[[str], str] = str  # puts options into the commands of a text
     kept: dict[str, str] = field(default_factory=dict)  # HTML of ours, made once a process
 
     def first_box(self) -> Box:
@@ -34,10 +37,9 @@ class Context:
 
     def command(self, box: Box) -> str:
         """What a person types to select what is in the box."""
-        return (
-            f"qibox select {self.name} --q-band {box.q_low:.15g} {box.q_high:.15g} "
-            f"--u-min {box.u_min:.15g} --name explored"
-        )
+        band, least = (f"{box.q_low:.15g}", f"{box.q_high:.15g}"), f"{box.u_min:.15g}"
+        select = command("select", self.name, q_band=band, u_min=least, name="explored")
+        return self.spelled(select).strip("`")
 
 
 _served: list[Context] = []
@@ -58,11 +60,11 @@ def current() -> Context:
     return _served[0]
 
 
-def make_context(path: str) -> Context:
-    """Open a run for its page.
+def make_context(path: str, spelled: Callable[[str], str] = str) -> Context:
+    """Open a run for its page; ``spelled`` says how its commands are typed.
 
     Raises:
         UsageError: there is no run.
     """
     run = Run.open(path)
-    return Context(path, run, Samples(run))
+    return Context(path, run, Samples(run), spelled)

@@ -48,7 +48,7 @@ def bound(port: int) -> socket.socket:
     except OSError as error:
         found.close()
         raise UsageError(
-            f"--port {port} cannot be used: {error.strerror}; 0 takes a free one"
+            f"port {port} cannot be used: {error.strerror}; 0 takes a free one", fields=["port"]
         ) from error
     return found
 

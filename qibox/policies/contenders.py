@@ -12,7 +12,7 @@ from typing import Literal
 import pyarrow as pa
 
 from qibox.engines.sources import fingerprint, local_directory
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.fields import identity
 from qibox.manifests.panel import ModelSpec
 from qibox.policies.directory import (
@@ -129,7 +129,7 @@ def _contender(
         there = ", ".join(policy_names(run.storage)) or "none yet"
         raise UsageError(
             f"no policy named '{policy}' in run {run.storage.url} (there: {there}): "
-            f"`qibox train {run.storage.url} --name {policy}` makes one"
+            f"{command('train', run.storage.url, name=policy)} makes one"
         )
     name = as_name(policy if running.is_served(policy) else shown_place(policy))
     if name.startswith(START):  # it would be taken for a policy before training

@@ -42,14 +42,21 @@ def check_columns(manifest: PoolManifest, present: list[str], origin: str) -> No
     if missing:
         raise UsageError(
             f"pool {manifest.name}: {origin} has no column {_listed(missing)}; it has "
-            f"{_listed(present)}: name the right one under `columns` in the manifest, or with "
-            "--question-column, --image-column and the like"
+            f"{_listed(present)}: name the right one under `columns` of a manifest, or, for a file "
+            "without one, beside the file",
+            fields=[f"columns.{place}" for place in _places(manifest, missing)],
         )
     twice = [name for name in wanted_columns(manifest) if present.count(name) > 1]
     if twice:
         raise UsageError(
             f"pool {manifest.name}: {origin} has two columns {_listed(twice[:1])}: rename one"
         )
+
+
+def _places(manifest: PoolManifest, names: list[str]) -> list[str]:
+    """Which of the manifest's columns these names stand for."""
+    given = manifest.columns.model_dump(exclude={"meta"}, exclude_none=True)
+    return [place for place, text in given.items() if {text, *TEMPLATE.findall(text)} & {*names}]
 
 
 def rows_of_table(table: pa.Table, start: int, manifest: PoolManifest, origin: str) -> Rows:

@@ -147,11 +147,14 @@ def _chosen(path: str, present: list[str], named: dict[str, str]) -> dict[str, s
         raise QiboxError(f"no column has the role '{unknown[0]}': there are {', '.join(USUAL)}")
     unset = {role for role, name in named.items() if name == NONE and NONE not in present}
     if "question" in unset:
-        raise UsageError(f"{path} needs a question: name its column with {_option('question')}")
+        raise UsageError(f"{path} needs a question: name its column", fields=["columns.question"])
     named = {role: name for role, name in named.items() if role not in unset}
     for role, name in named.items():
         if name not in present:
-            raise UsageError(f"{path} has no column '{name}' ({_option(role)}): {_has(present)}")
+            raise UsageError(
+                f"{path} has no column '{name}' for the {role}: {_has(present)}",
+                fields=[f"columns.{role}"],
+            )
     chosen: dict[str, str | None] = {}
     for role in USUAL:
         if role in unset:
@@ -162,8 +165,8 @@ def _chosen(path: str, present: list[str], named: dict[str, str]) -> dict[str, s
         )
         if chosen[role] is None and role in NEEDED:
             raise UsageError(
-                f"cannot tell which column of {path} is the {role}: {_has(present)}; "
-                f"name it with {_option(role)}"
+                f"cannot tell which column of {path} is the {role}: {_has(present)}; name it",
+                fields=[f"columns.{role}"],
             )
     return chosen
 
@@ -176,10 +179,6 @@ def _guessed(role: str, present: list[str], taken: set[str | None]) -> str | Non
 
 def _plain(name: str) -> str:
     return re.sub(r"[\s_-]", "", name.lower())
-
-
-def _option(role: str) -> str:
-    return f"--{role.removeprefix('sample_')}-column"
 
 
 def _has(present: list[str]) -> str:

@@ -149,7 +149,8 @@ def _unreachable(manifest: PoolManifest, error: Exception) -> UsageError:
     if local:
         return UsageError(
             f"pool {manifest.name}: a file of the directory {manifest.path} cannot be read "
-            f"({words}): mend it or move it away, or name one file with --pool"
+            f"({words}): mend it or move it away, or name one file as the pool",
+            fields=["pool"],
         )
     return UsageError(
         f"pool {manifest.name}: dataset '{manifest.path}' cannot be read ({words}): check `path`, "

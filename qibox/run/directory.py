@@ -22,7 +22,7 @@ from typing import Annotated
 import yaml
 from pydantic import Field, ValidationError
 
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.fields import Added, Deciding, Prose
 from qibox.manifests.common import Checked
 from qibox.manifests.judge import JudgeManifest
@@ -128,7 +128,7 @@ class Run:
         storage = Storage(path)
         manifest = read_run_manifest(storage)
         if manifest is None:
-            raise UsageError(f"no run at {path}: `qibox score --out {path}` makes one")
+            raise UsageError(f"no run at {path}: {command('score', out=path)} makes one")
         return cls(storage, manifest)
 
     @classmethod
@@ -251,9 +251,12 @@ def parse_run_manifest(text: str, origin: str) -> RunManifest:
     try:
         return RunManifest.model_validate(yaml.safe_load(text))
     except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{origin} is not YAML: score into another --out") from error
+        raise UsageError(
+            f"{origin} is not YAML: score into another directory", fields=["out"]
+        ) from error
     except ValidationError as error:
         what = describe(error, RunManifest)
         raise UsageError(
-            f"{origin} is not a run's manifest ({what}): score into another --out"
+            f"{origin} is not a run's manifest ({what}): score into another directory",
+            fields=["out"],
         ) from error

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from qibox.errors import DamagedFileError
+from qibox.errors import DamagedFileError, command
 
 _UNIT = re.compile(r"(responses|judgments|scores)/(.+/)?shard-\d{5,}\.parquet")
 _POOL = re.compile(r"(pool|rejects)/shard-\d{5,}\.parquet")
@@ -24,33 +24,33 @@ def how_to_mend(root: str, name: str, *, local: bool = True) -> str:
     """
     first = "" if local else "remove it, and "
     if name == "pool/_index.json":
-        return f"remove it, and `qibox score --out {root}` reads the pool again"
+        return f"remove it, and {command('score', out=root)} reads the pool again"
     if name == "run.yaml":
-        return "put a copy in its place, or score into another --out; the tables beside it are kept"
+        other = "score into another directory; the tables beside it are kept"
+        return f"put a copy in its place, or {other}"
     if _POOL.fullmatch(name):
         return (
-            f"`qibox score --out {root} --rescore pool` with the options of this run reads it "
+            f"{command('score', out=root, rescore='pool')} with the options of this run reads it "
             "again where the pool still is"
         )
     if _UNIT.fullmatch(name):
-        return f"{first}`qibox score --out {root}` with the options of this run makes it again"
+        return f"{first}{command('score', out=root)} with the options of this run makes it again"
     if found := _SELECTION.fullmatch(name):
-        return (
-            f"`qibox select {root} --name {found['name']} --overwrite` with its box makes it again"
-        )
+        again = command("select", root, name=found["name"], overwrite=True)
+        return f"{again} with its box makes it again"
     if found := _EVALUATION.fullmatch(name):
         if _POOL.fullmatch(found["rest"]) or found["rest"] == "pool/_index.json":
             return (
                 f"remove {root}/evaluations/{found['name']}/pool, and `qibox eval` reads it again"
             )
         remove = "remove it, and " if found["rest"] == "rates.parquet" else first
-        return f"{remove}`qibox eval {root} --pool {found['name']}` makes it again"
+        return f"{remove}{command('eval', root, pool=found['name'])} makes it again"
     if found := _PROFILE.fullmatch(name):
         return f"{first}`qibox profile {root}` with this policy makes it again"
     if found := _POLICY.fullmatch(name):
         return (
             "nothing but the same training makes it again: put a copy in its place, or "
-            f"`qibox train {root} --name {found['name']} --overwrite`"
+            + command("train", root, name=found["name"], overwrite=True)
         )
     return "put a copy in its place"
 

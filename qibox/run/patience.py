@@ -19,6 +19,7 @@ import pyarrow.fs
 
 from qibox.errors import QiboxError
 from qibox.run.readable import ReadableFile
+from qibox.trouble import is_of_client
 
 R = TypeVar("R")
 
@@ -28,7 +29,6 @@ PASSING = {
     errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED,
     errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ESTALE,
 }  # fmt: skip
-CLIENTS = {"fsspec", "aiohttp", "botocore", "gcsfs", "s3fs", "adlfs", "azure", "requests"}
 
 
 def patiently(work: Callable[[], R], where: str, *, remote: bool) -> R:
@@ -61,9 +61,7 @@ def _may_pass(error: Exception, remote: bool) -> bool:
         return True
     if isinstance(error, OSError) and not remote:
         return error.errno in PASSING
-    return remote and (
-        isinstance(error, OSError) or type(error).__module__.split(".")[0] in CLIENTS
-    )
+    return remote and (isinstance(error, OSError) or is_of_client(error))
 
 
 def _silent(error: Exception, where: str) -> QiboxError:

@@ -23,13 +23,15 @@ def check_place(out: str) -> Storage:
     protocol = out.partition("://")[0] if "://" in out else out.partition("::")[0]
     if protocol in VANISHING:
         raise UsageError(
-            f"--out {out}: nothing would be left of a run there when the command ends: give a "
-            "directory, or a URL such as s3://bucket/run"
+            f"{out}: nothing would be left of a run there when the command ends: give a "
+            "directory, or a URL such as s3://bucket/run",
+            fields=["out"],
         )
     if protocol in READ_ONLY:
         raise UsageError(
-            f"--out {out}: {protocol}:// can only be read: give a directory, or a URL such as "
-            "s3://bucket/run"
+            f"{out}: {protocol}:// can only be read: give a directory, or a URL such as "
+            "s3://bucket/run",
+            fields=["out"],
         )
     storage = Storage(out)
     if storage.is_local:
@@ -46,12 +48,14 @@ def _check_local(root: Path, out: str) -> None:
         except OSError as error:
             words = (error.strerror or str(error)).lower()
             raise UsageError(
-                f"--out {out} cannot be reached ({words}): give another directory"
+                f"{out} cannot be reached ({words}): give another directory", fields=["out"]
             ) from error
         if not stat.S_ISDIR(mode):
             kind = "a file" if stat.S_ISREG(mode) else "a device or a pipe"
             what = "is" if path == root else f"lies under {path}, which is"
-            raise UsageError(f"--out {out} {what} {kind}, not a directory: give another one")
+            raise UsageError(
+                f"{out} {what} {kind}, not a directory: give another one", fields=["out"]
+            )
         _check_writable(path, out)
         return
 
@@ -59,6 +63,7 @@ def _check_local(root: Path, out: str) -> None:
 def _check_writable(path: Path, out: str) -> None:
     if not os.access(path, os.W_OK | os.X_OK):
         raise UsageError(
-            f"--out {out} cannot be written, {path} is read-only or not yours: give another "
-            "directory, or make this one writable; what is there is kept"
+            f"{out} cannot be written, {path} is read-only or not yours: give another "
+            "directory, or make this one writable; what is there is kept",
+            fields=["out"],
         )

@@ -8,6 +8,7 @@ policy that is there no more: no view shows them until the policy is asked again
 import hashlib
 from collections.abc import Iterator
 
+from qibox.errors import command
 from qibox.run.directory import RUN_FILE, RunManifest, read_run_manifest
 from qibox.run.finished import POLICY_FILE
 from qibox.run.layout import PROFILES, policy_path
@@ -53,11 +54,11 @@ def said_of_retrained(storage: Storage, below: str = "") -> Iterator[str]:
         what = home.rstrip("/").partition("/")[2]
         for policy in sorted(policies):
             again = (
-                f"qibox profile {storage.url} --policy {policy}"
+                command("profile", storage.url, policy=policy)
                 if home.startswith(PROFILES)
-                else f"qibox eval {storage.url} --policy {policy} --pool {what}"
+                else command("eval", storage.url, policy=policy, pool=what)
             )
             yield (
                 f"policy {policy} was trained anew since it answered in {home.rstrip('/')}: its "
-                f"answers there are left out until `{again}` asks it again"
+                f"answers there are left out until {again} asks it again"
             )

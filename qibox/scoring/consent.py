@@ -102,13 +102,15 @@ def check_consent(
     if of_version:
         raise UsageError(
             f"{where} was made by another version of qibox: {'; '.join(listed[:8])}{more}. Score "
-            "into another --out, or let the files that this touches be set aside under outdated/ "
-            f"and made anew with --rescore {first}"
+            "into another directory, or let the files that this touches be set aside under "
+            f"outdated/ and made anew, from stage {first} on",
+            fields=["out", f"rescore={first}"],
         )
     raise UsageError(
         f"{where} has another manifest: {'; '.join(listed[:8])}{more}. Score into "
-        f"another --out, or take the new values into this run with --rescore {first} "
-        f"({KEEPS[first]})"
+        f"another directory, or take the new values into this run from stage {first} on: "
+        f"{KEEPS[first]}",
+        fields=["out", f"rescore={first}"],
     )
 
 

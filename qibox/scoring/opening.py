@@ -38,7 +38,8 @@ def _check_free(storage: Storage) -> None:
             if not is_of_run(name):
                 raise UsageError(
                     f"{storage.url} is no run, and holds {name}, where a run keeps files of its "
-                    "own: give another directory with --out"
+                    "own: give another directory",
+                    fields=["out"],
                 )
 
 
@@ -111,9 +112,11 @@ def check_rejects(summary: Summary, allowed: float) -> None:
     if worst.reject_rate <= allowed:
         return
     reason, count = next(iter(worst.reasons.items()))
-    again = ", or ask them again with --retry-failed" if worst.name in ASKING_FOLDERS else ""
+    asked = worst.name in ASKING_FOLDERS
+    again = ", or ask them again" if asked else ""
     raise TooManyRejectsError(
         f"{worst.failed} of {worst.good + worst.failed} rows of the stage {worst.name} failed "
         f"({worst.reject_rate:.1%}, allowed {allowed:.1%}), {count} of them because: {reason}. All "
-        f"else is done; allow more with --max-reject-rate{again}"
+        f"else is done; allow more{again}",
+        fields=["max_reject_rate", "retry_failed"] if asked else ["max_reject_rate"],
     )

@@ -32,8 +32,9 @@ def check_space(storage: Storage, plan: Plan) -> None:
     if needed > free:
         raise QiboxError(
             f"{storage.url} needs about {size(needed)} for what is still to do, and "
-            f"{size(free)} are free there: free some space, take fewer samples (--limit) or "
-            "responses (--samples-per-model), or give another --out; what is there is kept"
+            f"{size(free)} are free there: free some space, take fewer samples or responses a "
+            "model, or give another directory; what is there is kept",
+            fields=["limit", "samples_per_model", "out"],
         )
 
 

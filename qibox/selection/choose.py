@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from qibox.catalog.connect import reading
-from qibox.errors import QiboxError, UsageError
+from qibox.errors import QiboxError, UsageError, command
 from qibox.run.directory import Run
 from qibox.scoring.mending import stale_units
 from qibox.selection.edges import StratumBox, stratum_boxes
@@ -143,7 +143,7 @@ def _require_scores(run: Run) -> None:
     if stale := {unit.shard for unit in stale_units(run.storage, [*judgments, *units])}:
         raise UsageError(
             f"scores of {len(stale)} shards of {run.storage.url} are of before failed answers were "
-            f"asked again: `qibox score --out {run.storage.url}` with the options of this run "
+            f"asked again: {command('score', out=run.storage.url)} with the options of this run "
             "counts them anew"
         )
 

@@ -25,8 +25,8 @@ BEYOND = 10**20  # 64 bits end before
         (["--", "--runner=apache_beam.runners.runner.create_runner"], "no runner of Beam's"),
         (["--", "--runner=apache_beam.runners.nosuch.Runner"], "cannot be loaded"),
         (["--", "--runner=Nosuch"], "Nosuch is no runner of Beam's"),
-        (["--", "--direct_num_workers=-3"], "--direct_num_workers=-3"),
-        (["--", "--direct_num_workers=9999"], "--direct_num_workers=9999"),
+        (["--", "--direct_num_workers=-3"], "direct_num_workers=-3: this"),
+        (["--", "--direct_num_workers=9999"], "direct_num_workers=9999: this"),
     ],
 )
 def test_score_refuses(tmp_path: Path, arguments: list[object], says: str) -> None:

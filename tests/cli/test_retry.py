@@ -78,7 +78,9 @@ def test_two_of_700_judgments_are_asked_again_and_nothing_else(
     assert "status 500: not now" in first.stdout
     strict = score(data, broken, "--max-reject-rate", 0.001)
     assert isinstance(strict.exception, TooManyRejectsError)
-    assert "or ask them again with --retry-failed" in str(strict.exception)
+    assert "allow more, or ask them again (--max-reject-rate, --retry-failed)" in str(
+        strict.exception
+    )
 
     endpoint.ailing = {}
     endpoint.take_asked(GRM)

@@ -94,8 +94,9 @@ def test_code_of_a_model_needs_both_consents(tiny_model):
     spec = ModelSpec(
         source=str(tiny_model), engine="transformers", trust_remote_code=True, settings=settings
     )
-    with pytest.raises(UsageError, match="--trust-remote-code"):
+    with pytest.raises(UsageError, match="then allow it") as refused:
         load_engine("m", spec)
+    assert refused.value.fields == ("trust_remote_code",)
     engine = load_engine("m", spec, allow_remote_code=True)
     assert isinstance(engine, TransformersEngine)
 

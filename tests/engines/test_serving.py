@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_another_engines_model_is_not_served() -> None:
 def test_a_server_that_cannot_start_says_why() -> None:
     spec = ModelSpec(source=MODEL, engine="vllm", settings={"extra": {"no_such_option": 1}})
     with (
-        ModelServer("strong", resolve_model(spec)) as server,
+        closing(ModelServer("strong", resolve_model(spec))) as server,
         pytest.raises(
             QiboxError, match=r"(?s)ended with status 2; its log ends:.*--no-such-option"
         ),

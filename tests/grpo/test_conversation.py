@@ -54,7 +54,7 @@ class RewritingTemplate:
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused() -> None:
-    with pytest.raises(QiboxError, match=r"rewrites earlier turns.*--rollout plain"):
+    with pytest.raises(QiboxError, match=r"rewrites earlier turns.*train with plain rollouts"):
         inserted_turn(RewritingTemplate(), "why ?", [99])
 
 

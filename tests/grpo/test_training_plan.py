@@ -56,7 +56,7 @@ def test_a_policy_is_there_only_once_its_lineage_is(
     assert trained_already(run.storage, plan)
     longer = recipe.model_copy(update={"steps": 7})
     other = resolve_training(run, "default", longer, oracle, "mine")
-    with pytest.raises(UsageError, match=r"another recipe\.steps: give .* --name, or --overwrite"):
+    with pytest.raises(UsageError, match=r"another recipe\.steps: give .* name, or overwrite"):
         trained_already(run.storage, other)
 
 

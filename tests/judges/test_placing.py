@@ -31,7 +31,7 @@ def test_a_place_changes_no_key_and_an_earlier_one_is_forgotten() -> None:
         ([oracle], [URL], "judge 'oracle' has no model that is served"),
         ([grm, second], [URL], f"does not say whose it is: give grm={URL}"),
         ([grm], [f"gram={URL}"], "no judge 'gram' is asked here, but grm"),
-        ([grm], [URL, f"grm={URL}"], "gives judge 'grm' two addresses"),
+        ([grm], [URL, f"grm={URL}"], "judge 'grm' is given two addresses"),
         ([grm], ["127.0.0.1:8000"], "127.0.0.1:8000 is no address"),
         ([grm], ["http://user:word@host/v1"], "without key or password"),
         ([load_manifest(JudgeManifest, "gpt-4o-mini")], [URL], "is behind an endpoint"),
@@ -40,5 +40,6 @@ def test_a_place_changes_no_key_and_an_earlier_one_is_forgotten() -> None:
 def test_wrong_places_are_one_sentence(
     judges: list[JudgeManifest], places: list[str], message: str
 ) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message) as refused:
         placed(judges, places)
+    assert refused.value.fields == ("judge_at",)

@@ -94,9 +94,10 @@ def test_files_of_a_format_that_rose_are_made_anew_only_with_consent(
         score_run(run, on_vllm(ONE_GPU), Silent())
     assert str(refused.value) == (
         f"{Storage(run).url} was made by another version of qibox: the format of its scores was 1 "
-        "and is now 2. Score into another --out, or let the files that this touches be set aside "
-        "under outdated/ and made anew with --rescore scores"
+        "and is now 2. Score into another directory, or let the files that this touches be set "
+        "aside under outdated/ and made anew, from stage scores on"
     )
+    assert refused.value.fields == ("out", "rescore=scores")
     assert marks(run) == before
     watcher = Silent()
     score_run(run, on_vllm(ONE_GPU), watcher, rescore="scores")

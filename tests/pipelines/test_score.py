@@ -148,15 +148,15 @@ def test_a_changed_manifest_is_refused_by_name(unbroken: Path, data: Path) -> No
     before = marks(unbroken)
     with pytest.raises(UsageError, match=r"panel.sampling.samples was 2 and is now 1") as refused:
         score_run(unbroken, recorded(data, k=1), Silent())
-    assert "another --out" in str(refused.value)
-    assert "--rescore responses" in str(refused.value)
+    assert "Score into another directory" in str(refused.value)
+    assert refused.value.fields == ("out", "rescore=responses")
     assert marks(unbroken) == before
 
 
 def test_a_later_stage_does_not_consent_to_an_earlier_ones_change(
     unbroken: Path, data: Path
 ) -> None:
-    with pytest.raises(UsageError, match="--rescore responses"):
+    with pytest.raises(UsageError, match="from stage responses on"):
         score_run(unbroken, recorded(data, k=1), Silent(), rescore="judgments")
 
 
@@ -251,7 +251,7 @@ def test_rows_that_fail_are_counted_with_their_reason(tmp_path: Path) -> None:
     assert by_name["responses"].reasons == {"not recorded": 4, **by_name["responses"].reasons}
     assert by_name["responses"].total == by_name["responses"].good + by_name["responses"].failed
     assert sum(by_name["judgments"].reasons.values()) == by_name["responses"].failed
-    with pytest.raises(TooManyRejectsError, match=r"max-reject-rate"):
+    with pytest.raises(TooManyRejectsError, match="allow more"):
         check_rejects(summary, 0.01)
     check_rejects(summary, 0.5)
 
@@ -304,7 +304,7 @@ def test_a_dry_run_counts_and_writes_nothing(data: Path, tmp_path: Path) -> None
 def test_a_dry_run_sees_what_a_rescore_would_keep(data: Path, unbroken: Path) -> None:
     before = marks(unbroken)
     more = recorded(data, k=1)
-    with pytest.raises(UsageError, match="--rescore responses"):
+    with pytest.raises(UsageError, match="from stage responses on"):
         dry_plan(Storage(unbroken), more)
     plan, _ = dry_plan(Storage(unbroken), recorded(data, judges=[OTHER]), rescore="pool")
     assert [len(w.pending) for w in plan.waves] == [0, 0, 0, 9, 3]

@@ -55,23 +55,26 @@ def test_a_named_column_is_not_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "named", "said"),
+    ("header", "named", "said", "column"),
     [
         (
             "a,image",
             {},
-            "which column of .* is the question: it has 'a', 'image'; .*--question-col",
+            "which column of .* is the question: it has 'a', 'image'; name it",
+            "question",
         ),
-        ("question,b", {}, "which column of .* is the image: .* name it with --image-column"),
-        ("question,image", {"question": "q"}, r"has no column 'q' \(--question-column\): it has"),
-        ("question,image", {"sample_id": "q"}, r"has no column 'q' \(--id-column\)"),
+        ("question,b", {}, "which column of .* is the image: .* name it", "image"),
+        ("question,image", {"question": "q"}, "no column 'q' for the question: it", "question"),
+        ("question,image", {"sample_id": "q"}, "no column 'q' for the sample_id", "sample_id"),
+        ("question,image", {"question": "none"}, "needs a question: name its column", "question"),
     ],
 )
-def test_what_cannot_be_guessed_names_the_option(
-    tmp_path: Path, header: str, named: dict[str, str], said: str
+def test_what_cannot_be_guessed_names_the_column(
+    tmp_path: Path, header: str, named: dict[str, str], said: str, column: str
 ) -> None:
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=said) as refused:
         pool_from_path(csv_of(tmp_path, header), columns=named)
+    assert refused.value.fields == (f"columns.{column}",)
 
 
 def test_no_such_path_and_no_known_kind(tmp_path: Path) -> None:

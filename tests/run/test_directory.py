@@ -67,13 +67,13 @@ def test_a_run_that_is_not_there_says_how_to_make_it(tmp_path: Path) -> None:
     path = tmp_path / "absent"
     with pytest.raises(UsageError) as caught:
         Run.open(path)
-    assert str(caught.value) == f"no run at {path}: `qibox score --out {path}` makes one"
+    assert str(caught.value) == f"no run at {path}: `qibox score out={path}` makes one"
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [", "run.yaml is not YAML: score into another --out"),
+        ("a: [", "run.yaml is not YAML: score into another directory"),
         ("", "run.yaml is not a run's manifest"),
         ("[1]", "run.yaml is not a run's manifest"),
         ("{}", "field 'pool' is missing; field 'panel' is missing; field 'judges' is missing"),

@@ -82,8 +82,8 @@ def test_consent_covers_the_stages_after_it() -> None:
     assert "runs/x has another manifest" in said
     assert "panel.prompt was {question} and is now Look: {question}" in said
     assert "panel.min_models was 3 and is now 2" in said
-    assert "another --out" in said
-    assert "--rescore responses" in said
+    assert "Score into another directory" in said
+    assert refused.value.fields == ("out", "rescore=responses")
 
 
 def test_how_hard_an_engine_is_tried_is_free_to_change() -> None:
@@ -132,10 +132,11 @@ def test_a_run_of_another_format_is_made_anew_with_consent_only(
         check_consent(differences, "judgments", "runs/x")
     assert str(refused.value) == (
         "runs/x was made by another version of qibox: the format of its responses was 1 and is now "
-        "2; the format of its scores was 1 and is now 3. Score into another --out, or let the "
-        "files that this touches be set aside under outdated/ and made anew with "
-        "--rescore responses"
+        "2; the format of its scores was 1 and is now 3. Score into another directory, or let "
+        "the files that this touches be set aside under outdated/ and made anew, from stage "
+        "responses on"
     )
+    assert refused.value.fields == ("out", "rescore=responses")
     told = manifest().model_copy(update={"format": {**FORMAT, "responses": 2, "scores": 3}})
     assert compare(told, told) == []
 
@@ -148,10 +149,11 @@ def test_keys_of_before_that_held_how_a_model_is_run_are_not_redone_unasked() ->
         check_consent(differences, None, "runs/x")
     assert str(refused.value) == (
         "runs/x was made by another version of qibox: panel.models.a.settings.tensor_parallel_size "
-        "was part of its files' keys and is now part of none. Score into another --out, or let the "
-        "files that this touches be set aside under outdated/ and made anew with "
-        "--rescore responses"
+        "was part of its files' keys and is now part of none. Score into another directory, or let "
+        "the files that this touches be set aside under outdated/ and made anew, from stage "
+        "responses on"
     )
+    assert refused.value.fields == ("out", "rescore=responses")
     check_consent(differences, "responses", "runs/x")
     told = earlier.model_copy(update={"format": dict(FORMAT)})
     assert compare(told, told) == []

@@ -170,7 +170,7 @@ def test_scores_of_before_failed_answers_were_asked_again_are_refused(
     rows, key = ladder.storage.read_table(name), ladder.storage.table_key(name)
     with ladder.storage.table_writer(name, rows.schema, key, edition="mended") as writer:
         writer.write_table(rows)
-    with pytest.raises(UsageError, match=r"scores of 1 shards .*`qibox score --out .* anew"):
+    with pytest.raises(UsageError, match=r"scores of 1 shards .*`qibox score out=.* anew"):
         choose(ladder, by_box(OPEN_BOX))
 
 

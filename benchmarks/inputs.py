@@ -4,7 +4,7 @@ Writes FOLDER/pool/part-NNNNN.parquet and FOLDER/responses/model=<id>/shard-NNNN
 1,000 samples, plus a panel and a pool manifest. Texts are made of random words, about 150
 characters, nine of ten showing their reasoning; every tenth response repeats the first one's words.
 
-Run: python benchmarks/recorded.py /tmp/qibox-bench --samples 159000 --responses 5
+Run: python benchmarks/inputs.py /tmp/qibox-bench --samples 159000 --responses 5
 """
 
 import argparse
