@@ -64,8 +64,8 @@ def split_arguments(arguments: tuple[str, ...]) -> tuple[str, str]:
     return (arguments[0] if len(arguments) == 2 else DEFAULT_RUN), kind
 
 
-def write(file: str, content: bytes) -> None:
-    """Write a file of the person's own.
+def write(file: str, content: bytes, flag: str = "-o") -> None:
+    """Write a file of the person's own, named by a flag.
 
     Raises:
         UsageError: it cannot be written there.
@@ -77,4 +77,4 @@ def write(file: str, content: bytes) -> None:
     try:
         Path(file).write_bytes(content)
     except OSError as error:
-        raise UsageError(f"-o {file} cannot be written: {error.strerror}") from error
+        raise UsageError(f"{flag} {file} cannot be written: {error.strerror}") from error

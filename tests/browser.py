@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 from websockets.sync.client import connect
 
 CHROMIUM = shutil.which("chromium")
@@ -71,6 +72,10 @@ class Browser:
         self._process.terminate()
         self._process.wait(20)
         self._profile.cleanup()
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of the browser."""
+        return psutil.Process(self._process.pid).children(recursive=True)
 
     def call(self, method: str, **parameters: Any) -> Any:
         """Call a method of the protocol; what comes in between is kept or forgotten."""

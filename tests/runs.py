@@ -44,13 +44,18 @@ def sample(
     source: str = "handmade",
     image: bytes | None = b"",
     question: str | None = None,
+    says: str | None = None,
 ) -> Row:
-    """One sample and its scores; the picture is drawn unless it is given or None (text only)."""
+    """One sample and its scores; the picture is drawn unless it is given or None (text only).
+
+    ``says`` is what all models answer and all judges find of it, instead of a line of their own.
+    """
     drawn = png(sum(sample_id.encode()) % 256) if image == b"" else image
     return {
         "sample_id": sample_id,
         "source": source,
         "question": question or f"what is in {sample_id} ?",
+        "says": says,
         "image": None if drawn is None else {"bytes": drawn, "path": None},
         "category": category,
         "severity": severity,
@@ -67,8 +72,8 @@ def sample(
     }
 
 
-def manifest(**pool: Any) -> RunManifest:
-    """A manifest of two models whose engines are never started."""
+def manifest(models: Sequence[str] = MODELS, samples: int = K, **pool: Any) -> RunManifest:
+    """A manifest of models whose engines are never started, by default two."""
     return RunManifest(
         pool=PoolManifest.model_validate(
             {
@@ -82,8 +87,8 @@ def manifest(**pool: Any) -> RunManifest:
         panel=PanelManifest(
             name="two",
             about="two models",
-            models={name: ModelSpec(source=f"builtin:{name}") for name in MODELS},
-            sampling=Sampling(samples=K),
+            models={name: ModelSpec(source=f"builtin:{name}") for name in models},
+            sampling=Sampling(samples=samples),
             prompt="Look. {question}",
         ),
         judges=(JudgeManifest(name="hash", about="rates by hash", kind="hash"),),
@@ -121,32 +126,36 @@ def write_run(
 
 def _write_responses(run: Run, shards: list[list[Row]], index: PoolIndex) -> None:
     """Each model says its name; the second model's last response to each sample fails."""
-    for model in MODELS:
+    panel = run.manifest.panel
+    count = panel.sampling.samples
+    for model in panel.models:
         for unit in run.responses_units(model, index.shards()):
             rows = [
                 {
                     "sample_id": row["sample_id"],
                     "model": model,
                     "k": k,
-                    "text": None if failed else f"<think>hm</think>{model} says {k}",
-                    "reasoning": None if failed else "hm",
-                    "answer": None if failed else f"{model} says {k}",
+                    "text": None if failed else f"<think>hm</think>{said}",
+                    "reasoning": None if failed else row.get("says") or "hm",
+                    "answer": None if failed else said,
                     "finish_reason": None if failed else "stop",
                     "tokens": None if failed else 5,
                     "reason": "engine stopped" if failed else None,
                 }
                 for row in shards[unit.shard]
-                for k in range(K)
-                for failed in [model == MODELS[1] and k == K - 1]
+                for k in range(count)
+                for failed in [model == MODELS[1] and k == count - 1]
+                for said in [row.get("says") or f"{model} says {k}"]
             ]
             run.storage.write_table(unit.path, _table(rows, RESPONSES), unit.key)
 
 
 def _write_judgments(run: Run, shards: list[list[Row]], index: PoolIndex) -> None:
     """The first model's responses are safe and score 9, the second's unsafe and score 2."""
-    judge = run.manifest.judges[0]
+    judge, count = run.manifest.judges[0], run.manifest.panel.sampling.samples
     for unit in run.judgments_units(judge, index.shards()):
         first = unit.model == MODELS[0]
+        thought = f"{unit.model} was {'right' if first else 'rash'}"
         rows = [
             {
                 "sample_id": row["sample_id"],
@@ -155,12 +164,12 @@ def _write_judgments(run: Run, shards: list[list[Row]], index: PoolIndex) -> Non
                 "k": k,
                 "score": None if failed else (9.0 if first else 2.0),
                 "safe": None if failed else first,
-                "rationale": None if failed else f"{unit.model} was {'right' if first else 'rash'}",
+                "rationale": None if failed else row.get("says") or thought,
                 "reason": "no response" if failed else None,
             }
             for row in shards[unit.shard]
-            for k in range(K)
-            for failed in [not first and k == K - 1]
+            for k in range(count)
+            for failed in [unit.model == MODELS[1] and k == count - 1]
         ]
         run.storage.write_table(unit.path, _table(rows, JUDGMENTS), unit.key)
 

@@ -23,8 +23,8 @@ def _() -> Any:
     first = context.first_box()
     get_box, set_box = mo.state(first)
     get_drawn, set_drawn = mo.state(0)  # counts how often the box is to be drawn anew
-    get_open, set_open = mo.state(None, allow_self_loops=True)
-    visit = boxes.Visit(first, set_box, set_drawn, set_open)
+    get_shown, set_shown = mo.state(cells.GALLERY, allow_self_loops=True)
+    visit = boxes.Visit(first, set_box, set_drawn, set_shown)
 
     return (
         Filter,
@@ -35,11 +35,11 @@ def _() -> Any:
         context,
         get_box,
         get_drawn,
-        get_open,
+        get_shown,
         html,
         mo,
         panel,
-        set_open,
+        set_shown,
         training,
         visit,
     )
@@ -129,9 +129,8 @@ def _(ORDERS: Any, context: Any, mo: Any, tab: Any, visit: Any) -> Any:
     risk = mo.ui.dropdown(kinds, label="kind", on_change=visit.close)
     category = mo.ui.dropdown(context.samples.categories(), label="category", on_change=visit.close)
     words = mo.ui.text(label="question or id has", on_change=visit.close)
-    page_number = mo.ui.number(1, 100000, step=1, value=1, label="page", on_change=visit.close)
-    mo.hstack([order, risk, category, words, page_number], justify="start", wrap=True)
-    return category, order, page_number, risk, words
+    mo.hstack([order, risk, category, words], justify="start", wrap=True)
+    return category, order, risk, words
 
 
 @app.cell
@@ -141,54 +140,42 @@ def _(
     cells: Any,
     context: Any,
     get_box: Any,
-    get_open: Any,
+    get_shown: Any,
     html: Any,
     mo: Any,
     order: Any,
-    page_number: Any,
     risk: Any,
-    set_open: Any,
+    set_shown: Any,
     words: Any,
 ) -> Any:
-    _box, place = get_box(), get_open()
-    _chosen = Filter(risk.value, category.value, words.value)
+    _box, _chosen = get_box(), Filter(risk.value, category.value, words.value)
     matching = context.samples.matching(_box, _chosen)
-    if place is None:
-        start = cells.start_of(page_number.value, matching)
-        ids = context.samples.ids(_box, order.value, _chosen, cells.PER_PAGE, start)
-        found = context.samples.read(ids)
-        buttons = mo.ui.array(
-            [
-                mo.ui.button(label="Open", on_click=lambda _, at=start + n: set_open(at))
-                for n in range(len(found))
-            ]
-        )
-        shown = mo.Html(html.gallery(found, [f"{button}" for button in buttons], start, matching))
+    place = get_shown()
+    limit, offset = place.rows(matching)
+    ids = context.samples.ids(_box, order.value, _chosen, limit, offset)
+    found = context.samples.read(ids)
+    steps = mo.ui.array(
+        [
+            mo.ui.button(
+                label=label, keyboard_shortcut=key, on_click=lambda _, to=to: set_shown(to)
+            )
+            for label, key, to in place.steps(matching)
+        ]
+    )
+    opens = mo.ui.array(
+        [
+            mo.ui.button(label="Open", on_click=lambda _, at=offset + n: set_shown(cells.one(at)))
+            for n in range(0 if place.is_one else len(found))
+        ]
+    )
+    if not place.is_one:
+        content = html.gallery(found, [f"{button}" for button in opens])
     else:
-        ids = context.samples.ids(_box, order.value, _chosen, 1, place)
-        steps = {
-            "← previous": ("ArrowLeft", max(0, place - 1)),
-            "next →": ("ArrowRight", min(max(0, matching - 1), place + 1)),
-            "all": ("Escape", None),
-        }
-        buttons = mo.ui.array(
-            [
-                mo.ui.button(
-                    label=label, keyboard_shortcut=key, on_click=lambda _, to=to: set_open(to)
-                )
-                for label, (key, to) in steps.items()
-            ]
-        )
-        found = context.samples.read(ids)
         content = html.opened(found[0]) if found else "<p>no such sample any more</p>"
-        shown = mo.vstack(
-            [
-                mo.hstack([*buttons, mo.Html(f"{place + 1:,} of {matching:,}")], justify="start"),
-                mo.Html(html.page(content)),
-            ]
-        )
-    shown
-    return (buttons,)
+    where = cells.where(offset, len(found), matching)
+    bar = html.bar([f"{step}" for step in steps], where, offset // limit)
+    mo.Html(html.page(bar, content))
+    return opens, steps
 
 
 @app.cell

@@ -8,6 +8,7 @@ from qibox.figures.density import coloured_figure, density_figure
 from qibox.figures.scores import scores_figure
 from qibox.figures.style import image
 from qibox.page import html
+from qibox.page.cells import GALLERY, Place
 from qibox.page.context import Context
 
 if TYPE_CHECKING:
@@ -26,25 +27,25 @@ class Visit:
         first: Box,
         set_box: Callable[[Box], None],
         set_drawn: Callable[[Any], None],
-        set_open: Callable[[Any], None],
+        set_shown: Callable[[Place], None],
     ) -> None:
         self.box = first  # reading it makes no cell depend on it
         self._set_box = set_box
         self._set_drawn = set_drawn
-        self._set_open = set_open
+        self._set_shown = set_shown
 
     def move(self, box: Box, redraw: bool) -> None:
         """Put the box somewhere else, and draw it there unless a hand has already."""
         if box != self.box:
             self.box = box
-            self._set_open(None)
+            self._set_shown(GALLERY)
             self._set_box(box)
         if redraw:
             self._set_drawn(lambda count: count + 1)
 
     def close(self, _: object = None) -> None:
-        """Show the gallery again."""
-        self._set_open(None)
+        """Show the gallery from its start."""
+        self._set_shown(GALLERY)
 
     def dragged(self, left: float, right: float, bottom: float, top: float) -> None:
         """Put the box where a hand has left it; a hand that only touched it moves nothing."""

@@ -1,6 +1,7 @@
 """What the page shows of tables, as HTML: every value goes through :mod:`qibox.opened.html`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 from qibox.opened import Sample
@@ -23,8 +24,13 @@ div.fixed:has(> button[id^=radix]){display:none}
 .qb .mix td,.qb .mix th{padding:1px 7px}.qb .mix .bar{height:6px;vertical-align:top}
 .qb .bars{line-height:8px}.qb ul{margin:2px 0 8px 18px;list-style:disc}.qb p{margin:6px 0}
 .qb .h{font-size:17px;font-weight:600;margin-top:16px}.qb #answers{width:100%}
+.qb .steps{display:flex;gap:10px;align-items:center;margin-bottom:10px}
 .qb .gallery{display:flex;flex-wrap:wrap;gap:10px}
 </style>"""
+
+
+STRATA: Final = 15  # of a dimension, shown
+COUNTED: Final = ("before", "after", "share_before", "share_after")
 
 
 def page(*parts: str, kind: str = "") -> str:
@@ -36,7 +42,7 @@ def mix_table(mix: Sequence[MixRow]) -> str:
     """Strata in the pool and in the box, as numbers and bars; starved ones are named above."""
     rows, last = [], ""
     some = any(row.after for row in mix)
-    for row in mix:
+    for row in _largest(mix):
         bars = "".join(
             f"<span class='bar {kind}' style='width:{110 * share:.0f}px'></span><br>"
             for kind, share in (("pool", row.share_before), ("", row.share_after))
@@ -58,6 +64,17 @@ def mix_table(mix: Sequence[MixRow]) -> str:
     )
 
 
+def _largest(mix: Sequence[MixRow]) -> Iterator[MixRow]:
+    """The first ``STRATA`` of each dimension, the rest of it as one."""
+    for dimension, group in groupby(mix, key=lambda row: row.dimension):
+        rows = list(group)
+        cut = len(rows) if len(rows) <= STRATA else STRATA - 1
+        yield from rows[:cut]
+        if rest := rows[cut:]:
+            sums = [sum(getattr(row, name) for row in rest) for name in COUNTED]
+            yield MixRow(dimension, f"all others ({len(rest)})", *sums)
+
+
 def card(sample: Sample, button: str) -> str:
     """A sample in the gallery; ``button`` is markup of our own."""
     scores = sample.scores or {}
@@ -77,10 +94,17 @@ def heading(words: str) -> str:
     return page(f"<div class='h'>{text(words)}</div>")
 
 
-def gallery(samples: Sequence[Sample], buttons: Sequence[str], start: int, matching: int) -> str:
-    """Cards of some samples, of all that match; ``buttons`` are markup of our own."""
+def gallery(samples: Sequence[Sample], buttons: Sequence[str]) -> str:
+    """Cards of some samples; ``buttons`` are markup of our own."""
     cards = "".join(card(one, button) for one, button in zip(samples, buttons, strict=True))
-    some = f", {start + 1:,} to {start + len(samples):,} shown" if samples else ""
-    return page(
-        f"<p>{matching:,} samples in the box{some}</p>", f"<div class='gallery'>{cards}</div>"
-    )
+    return f"<div class='gallery'>{cards}</div>"
+
+
+def bar(buttons: Sequence[str], where: str, number: int) -> str:
+    """Buttons to go on with, and where one is.
+
+    The page hears no key while one of its buttons has the focus, and keeps a button that stands
+    where one stood before: in another element than before it is a new one, without the focus.
+    """
+    kind = "div" if number % 2 else "section"
+    return f"<{kind} class='steps'>{''.join(buttons)}<span id='where'>{text(where)}</span></{kind}>"

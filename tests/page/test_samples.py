@@ -5,7 +5,7 @@ import pytest
 import qibox
 from qibox.box import Box
 from qibox.page.boxes import Visit, axes, boxed, histograms
-from qibox.page.cells import PER_PAGE, start_of
+from qibox.page.cells import GALLERY, PER_PAGE, Place, one, where
 from qibox.page.context import Context, make_context
 from qibox.page.samples import Filter
 from tests.runs import MODELS, K, sample, write_run
@@ -96,14 +96,21 @@ def test_edges_that_a_hand_draws_are_made_a_box() -> None:
 
 @pytest.mark.parametrize(
     ("page", "matching", "start"),
-    [
-        (1, 0, 0),
-        (None, 5, 0),
-        (2, PER_PAGE, 0),
-        (2, PER_PAGE + 1, PER_PAGE),
-        (9, 2 * PER_PAGE, PER_PAGE),
-        (0, 5, 0),
-    ],
+    [(0, 0, 0), (1, PER_PAGE, 0), (1, PER_PAGE + 1, PER_PAGE), (8, 2 * PER_PAGE, PER_PAGE)],
 )
-def test_a_page_beyond_the_last_is_the_last(page: int | None, matching: int, start: int) -> None:
-    assert start_of(page, matching) == start
+def test_a_page_beyond_the_last_is_the_last(page: int, matching: int, start: int) -> None:
+    assert Place(False, page).rows(matching) == (PER_PAGE, start)
+
+
+def test_from_a_sample_one_goes_on_and_back_to_the_page_that_has_it() -> None:
+    assert one(13).rows(14) == (1, 13)
+    back, on, all_ = (to for _, _, to in one(13).steps(14))
+    assert (back, on, all_) == (one(12), one(13), Place(False, 13 // PER_PAGE))
+    assert [key for _, key, _ in one(0).steps(1)] == ["ArrowLeft", "ArrowRight", "Escape"]
+    assert [to.number for _, _, to in GALLERY.steps(PER_PAGE * 2)] == [0, 1]
+
+
+def test_where_one_is_is_said_in_words() -> None:
+    assert where(0, 0, 0) == "no sample of the box matches"
+    assert where(12, 12, 1024) == "13 to 24 of 1,024 samples in the box"
+    assert where(4, 1, 9) == "5 of 9 samples in the box"

@@ -5,16 +5,13 @@ Run, with Debian's chromium: python -m tests.tools.screenshots [RUN] [--out docs
 
 import argparse
 import io
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
 from tests.browser import Browser, click
+from tests.page.driving import serving
 
 SIZE = (1440, 1000)  # pixels of the window
 COLOURS = 128  # a palette keeps the files small
@@ -27,18 +24,6 @@ READY = {
     "Training": "document.body.innerText.includes('What training changed')",
     "SQL": "document.querySelectorAll('marimo-text-area ~ *, .wide tbody tr').length > 5",
 }
-
-
-@contextmanager
-def serving(run: str) -> Iterator[str]:
-    """The address of a run's page, while the block runs."""
-    command = [sys.executable, "-m", "qibox.cli.main", "explore", run]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
 
 
 def keep(browser: Browser, file: Path) -> None:
@@ -55,8 +40,8 @@ def main() -> None:
     parser.add_argument("run", nargs="?", default="runs/mini")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     arguments = parser.parse_args()
-    with serving(arguments.run) as address, Browser(*SIZE) as browser:
-        browser.go(address)
+    with serving(arguments.run) as served, Browser(*SIZE) as browser:
+        browser.go(served.address)
         for tab, ready in READY.items():
             click(browser, "button", tab)
             browser.wait(ready)
