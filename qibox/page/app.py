@@ -48,7 +48,7 @@ def _() -> Any:
 @app.cell
 def _(cells: Any, context: Any, html: Any, mo: Any) -> Any:
     tab = mo.ui.tabs({name: mo.Html("") for name in cells.TABS})
-    name = html.text(context.run.storage.url)
+    name = html.text(context.name)
     mo.vstack([mo.Html(html.LAYOUT + html.page(f"<b>qibox explore</b> {name}")), tab])
     return (tab,)
 
@@ -105,7 +105,11 @@ def _(get_box: Any, html: Any, mo: Any, tab: Any, visit: Any) -> Any:
                 debounce=True,
                 on_change=lambda value, edge=edge: visit.typed(edge, value),
             )
-            for edge, label in (("q_low", "Q ≥"), ("q_high", "Q ≤"), ("u_min", "U ≥"))
+            for edge, label in (
+                ("q_low", "Q\u00a0≥"),
+                ("q_high", "Q\u00a0≤"),
+                ("u_min", "U\u00a0≥"),
+            )
         ]
     )
     mo.hstack([*fields, mo.Html(html.page(kind="left"))], justify="start")

@@ -85,10 +85,11 @@ def live(context: Context, box: Box) -> str:
     """Counts, the command and the mix."""
     inside, scored = context.samples.count(box)
     share = f"{inside / scored:.1%}" if scored else "–"
+    words = " ".join(f"<span class='w'>{html.text(w)}</span>" for w in context.command(box).split())
     return html.page(
         f"<p><span class='big' id='inside'>{inside:,}</span> of {scored:,} scored samples "
         f"({share}) in {box.q_low:g} ≤ Q ≤ {box.q_high:g}, U ≥ {box.u_min:g}</p>",
-        f"<code class='cmd' id='command'>{html.text(context.command(box))}</code>",
+        f"<code class='cmd' id='command'>{words}</code>",
         html.mix_table(context.samples.mix(box)),
         kind="right",
     )

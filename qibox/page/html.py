@@ -24,6 +24,7 @@ div.fixed:has(> button[id^=radix]){display:none}
 .qb .mix td,.qb .mix th{padding:1px 7px}.qb .mix .bar{height:6px;vertical-align:top}
 .qb .bars{line-height:8px}.qb ul{margin:2px 0 8px 18px;list-style:disc}.qb p{margin:6px 0}
 .qb .h{font-size:17px;font-weight:600;margin-top:16px}.qb #answers{width:100%}
+.qb .w{white-space:nowrap}.qb .cmd{overflow-x:auto}
 .qb .steps{display:flex;gap:10px;align-items:center;margin-bottom:10px}
 .qb .gallery{display:flex;flex-wrap:wrap;gap:10px}
 </style>"""

@@ -45,7 +45,7 @@ h1{font-size:24px;margin:0}h2{font-size:19px;margin:34px 0 6px;border-top:1px so
 padding-top:14px}nav a{margin-right:14px;color:#0072B2}img{max-width:100%}
 details.sample{border:1px solid #ddd;border-radius:6px;margin:8px 0;padding:8px 12px}
 .qb .mix td,.qb .mix th{padding:1px 7px}.qb .mix .bar{height:6px;vertical-align:top}
-.qb .bars{line-height:8px}.qb .answers{width:100%}summary{cursor:pointer}
+.qb .bars{line-height:8px}.qb .w{white-space:nowrap}.qb .answers{width:100%}summary{cursor:pointer}
 </style>"""
 
 Section = tuple[str, str]  # its title and its HTML

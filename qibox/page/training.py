@@ -40,7 +40,7 @@ _ROLLOUTS: Final = f"""
 select policy, step, sample_id, k, draft, reflection,
        case when reflection is not null then final end as correction,
        case when unsafe_draft is null then 'not judged' when not unsafe_draft then 'safe'
-            when corrected then 'unsafe, corrected' else 'unsafe' end as draft_was,
+            when corrected then 'unsafe, corrected' else 'unsafe' end as "the draft was",
        round(reward, 2) as reward
 from rollouts where policy in {{policies}} and {{step}}
   and contains(lower(concat_ws(' ', sample_id, draft, reflection, final)), {{words}})
@@ -98,8 +98,11 @@ def _interval(
     value, low, high = (row[name] for name in names)
     if value is None:
         return "–"
-    form = f"{sign}.0f" if times > 1 else f"{sign}.1f"
-    shown = f"{value * times:{form}}"
+    digits = 0 if times > 1 else 1
+
+    def shown(number: float) -> str:
+        return f"{round(number * times, digits) + 0.0:{sign}.{digits}f}"  # no -0
+
     if low is None or high is None:
-        return shown
-    return f"{shown} [{low * times:{form}}, {high * times:{form}}]"
+        return shown(value)
+    return f"{shown(value)} [{shown(low)}, {shown(high)}]"

@@ -14,7 +14,7 @@ from tests.browser import Browser, click
 from tests.page.driving import serving
 
 SIZE = (1440, 1000)  # pixels of the window
-COLOURS = 128  # a palette keeps the files small
+COLOURS = 256  # a palette keeps the files small
 
 # Tab → what is in the page once it is drawn whole.
 READY = {
