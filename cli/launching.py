@@ -23,7 +23,7 @@ def launched(processes: int, arguments: list[str]) -> int:
 
     with tempfile.TemporaryDirectory(prefix="qibox-torchrun-") as logs:
         torchrun = ["-m", "torch.distributed.run", "--standalone", "--log-dir", logs]
-        ours = ["-m", "qibox.cli.main", *arguments]
+        ours = ["-m", "qibox.cli", *arguments]
         command = [sys.executable, *torchrun, f"--nproc-per-node={processes}", *ours]
         environment = {**os.environ, QUIET: "1"}
         launcher = subprocess.Popen(command, env=environment, start_new_session=True)

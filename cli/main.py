@@ -61,7 +61,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line; the console script's entry point."""
+    """Run the command line; :mod:`qibox.cli.__main__` is where a process begins."""
     # Libraries read these when first imported. Spinning threads starve a busy machine's other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -141,5 +141,5 @@ def _say(message: str, status: int) -> int:
     return status
 
 
-if __name__ == "__main__":  # as the processes of a training are started
+if __name__ == "__main__":
     main()

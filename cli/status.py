@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="What of a run is done, and why anything is missing.")
 @click.argument("run", default=DEFAULT_RUN)
-@click.option("--verify", is_flag=True, help="Read all of the run's tables; name damaged files.")
+@click.option("--verify", is_flag=True, help="Read all of the run's files; name damaged ones.")
 def command(run: str, verify: bool) -> None:
     """Count a run's rows: in = scored + not scored, by stage and reason.
 
@@ -29,6 +29,7 @@ def command(run: str, verify: bool) -> None:
     from qibox.cli.flags import spelled
     from qibox.errors import QiboxError
     from qibox.run.directory import Run
+    from qibox.run.kept_files import damaged_others
     from qibox.run.retrained import said_of_retrained
     from qibox.scoring.footers import damaged_tables
     from qibox.scoring.lock import holder
@@ -38,6 +39,8 @@ def command(run: str, verify: bool) -> None:
     if held_by is not None:
         console.err.print(f"being scored by {held_by}", highlight=False)
     damaged = damaged_tables(opened.storage, through=verify)
+    if verify:
+        damaged |= damaged_others(opened.storage)
     said = [f"Damaged: {sentence}" for sentence in damaged.values()]
     said += [f"Note: {sentence}" for sentence in said_of_retrained(opened.storage, opened.home)]
     for sentence in said:
@@ -46,7 +49,7 @@ def command(run: str, verify: bool) -> None:
     if damaged:
         raise QiboxError(f"{len(damaged)} files of {run} are damaged: see above what mends each")
     if verify:
-        console.out.print("every table holds what was written", highlight=False)
+        console.out.print("every table and text holds what was written", highlight=False)
 
 
 def _print_account(opened: "Run", run: str) -> None:

@@ -67,7 +67,7 @@ def _launch_contradictions(config: Config, processes: int) -> list[str]:
     if config.get("num_machines", 1) > 1 and "WORLD_SIZE" not in os.environ:
         found.append(
             f"num_machines {config['num_machines']}: start torchrun on each of them, with "
-            "`-m qibox.cli.main train …` as its program"
+            "`-m qibox.cli train …` as its program"
         )
     if kind in SHARDED and processes == 1:
         found.append(f"distributed_type {kind}, and one process has nobody to share with")

@@ -5,8 +5,7 @@ and processor), rollouts/part-*.parquet, metrics.jsonl (a line a step), training
 and, last, policy.yaml with the lineage. Until all of that is whole it lies in training/ below, from
 where a training that was stopped goes on (:mod:`qibox.grpo.unfinished`).
 
-Run it with ``qibox train``; on several devices ``torchrun --nproc-per-node N -m qibox.cli.main
-train``.
+Run it with ``qibox train``; on several devices ``torchrun --nproc-per-node N -m qibox.cli train``.
 """
 
 import logging

@@ -4,7 +4,7 @@ Lies in policies/<name>/training/, beside the policy that the new one may replac
 
 - plan.yaml, what is trained; written first
 - rollouts/part-*.parquet and metrics.jsonl, growing
-- checkpoints/RRRRRR/, after round R: the trainer's files and, last, whole.yaml, which names them; a
+- checkpoints/RRRRRR/, after round R: the trainer's files and, last, whole.yaml, which lists them; a
   checkpoint without it is not there. Only the latest is kept
 - in the end model/, README.md and, last, policy.yaml: from then on the policy is whole, and
   :meth:`Unfinished.settle` puts it in the place of an old one. Each step of that may be stopped and
@@ -17,11 +17,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
+import xxhash
 
 from qibox.errors import UsageError
 from qibox.grpo.training_plan import TrainingPlan, changed_fields, listed
 from qibox.run.finished import POLICY_FILE
+from qibox.run.kept_files import check_files, file_hash, read_json_lines
 from qibox.run.storage import Storage
 
 WHOLE = "whole.yaml"
@@ -53,8 +54,7 @@ class Unfinished:
         """
         path = f"{self.folder}/plan.yaml"
         if self._storage.exists(path):
-            there = yaml.safe_load(self._storage.read_text(path))
-            names = changed_fields(there, plan)
+            names = changed_fields(self._storage.read_mapping(path), plan)
             if not names:
                 return
             if self._checkpoints() and not overwrite:
@@ -64,17 +64,14 @@ class Unfinished:
                     fields=["name", "overwrite"],
                 )
         self._storage.remove(self.folder)
-        content = yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        self._storage.write_text(path, content)
+        self._storage.write_mapping(path, plan.model_dump(mode="json"))
 
     def save(self, source: Path, number: int, state: State) -> None:
         """Keep a directory as the checkpoint after a round, and drop the one before."""
         earlier = self._checkpoints()
         folder = f"{self.folder}/checkpoints/{number:06d}"
         files = upload(source, self._storage, folder)
-        self._storage.write_text(
-            f"{folder}/{WHOLE}", yaml.safe_dump({"files": files, "state": state})
-        )
+        self._storage.write_mapping(f"{folder}/{WHOLE}", {"files": files, "state": state})
         for other in earlier:
             if other != number:
                 self._storage.remove(f"{self.folder}/checkpoints/{other:06d}")
@@ -90,12 +87,13 @@ class Unfinished:
         if not numbers:
             return None
         folder = f"{self.folder}/checkpoints/{number:06d}"
-        whole = yaml.safe_load(self._storage.read_text(f"{folder}/{WHOLE}"))
+        whole = self._storage.read_mapping(f"{folder}/{WHOLE}")
         for name in whole["files"]:
             path = target / name
             path.parent.mkdir(parents=True, exist_ok=True)
             with self._storage.reading(f"{folder}/{name}") as stream, path.open("wb") as file:
                 shutil.copyfileobj(stream, file, BLOCK)
+        check_files(self._storage, folder, whole["files"])
         return number, whole["state"]
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -103,7 +101,7 @@ class Unfinished:
         path = f"{self.folder}/metrics.jsonl"
         if not self._storage.exists(path):
             return []
-        return [json.loads(line) for line in self._storage.read_text(path).splitlines()]
+        return read_json_lines(self._storage, path)
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         """Write metrics.jsonl anew."""
@@ -115,8 +113,8 @@ class Unfinished:
         prefix = f"{self.folder}/"
         names = [file.removeprefix(prefix) for file in self._storage.files(self.folder)]
         ours = [n for n in names if n != "plan.yaml" and not n.startswith("checkpoints/")]
-        content = yaml.safe_dump(lineage | {"files": ours}, sort_keys=False, allow_unicode=True)
-        self._storage.write_text(f"{self.folder}/{POLICY_FILE}", content)
+        listed = {name: file_hash(self._storage, f"{self.folder}/{name}") for name in ours}
+        self._storage.write_mapping(f"{self.folder}/{POLICY_FILE}", lineage | {"files": listed})
         self.settle()
 
     def settle(self) -> bool:
@@ -126,7 +124,7 @@ class Unfinished:
         storage, home = self._storage, self._home
         storage.remove(f"{self.folder}/checkpoints")
         storage.remove(f"{self.folder}/plan.yaml")
-        lineage = yaml.safe_load(storage.read_text(f"{self.folder}/{POLICY_FILE}"))
+        lineage = storage.read_mapping(f"{self.folder}/{POLICY_FILE}")
         ours = {f"{home}/{name}" for name in lineage["files"]}
         storage.remove(f"{home}/{POLICY_FILE}")
         for file in storage.files(home):
@@ -156,16 +154,23 @@ class Unfinished:
         self.write_metrics([row for row in self.metrics() if row["step"] <= number])
 
 
-def upload(source: Path, storage: Storage, folder: str) -> list[str]:
-    """Copy a directory's files, sorted, into a folder of a storage; their names relative to it."""
-    names = []
+def upload(source: Path, storage: Storage, folder: str) -> dict[str, str]:
+    """Copy a directory's files, sorted, into a folder of a storage.
+
+    Gives back their hashes by their names in it.
+    """
+    hashes = {}
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
         if file.name in NEVER_KEPT:
             continue
-        names.append(file.relative_to(source).as_posix())
-        with storage.writing(f"{folder}/{names[-1]}") as target, file.open("rb") as stream:
-            shutil.copyfileobj(stream, target, BLOCK)
-    return names
+        name = file.relative_to(source).as_posix()
+        hasher = xxhash.xxh3_64()
+        with storage.writing(f"{folder}/{name}") as target, file.open("rb") as stream:
+            while block := stream.read(BLOCK):
+                hasher.update(block)
+                target.write(block)
+        hashes[name] = hasher.hexdigest()
+    return hashes
 
 
 def move(storage: Storage, source: str, target: str) -> None:

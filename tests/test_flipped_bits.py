@@ -75,7 +75,7 @@ def test_a_flipped_bit_never_changes_a_figure(finished: Path) -> None:
 def test_verify_names_each_damaged_file_and_what_mends_it(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    assert "every table holds what was written" in qibox("status", run, "--verify").stdout
+    assert "every table and text holds what was written" in qibox("status", run, "--verify").stdout
     mended_by = {
         "pool/shard-00001.parquet": "--rescore pool",
         "judgments/judge=hash/model=ada/shard-00000.parquet": f"`qibox score --out {run}`",

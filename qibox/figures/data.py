@@ -3,7 +3,6 @@
 Every function takes a connection of :func:`qibox.catalog.connect.connect`.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -12,7 +11,8 @@ import duckdb
 
 from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
 from qibox.errors import UsageError, command
-from qibox.run.finished import LINEAGE, policy_names, selection_files
+from qibox.run.finished import LINEAGE, POLICY_FILE, policy_names, selection_files
+from qibox.run.kept_files import check_files, read_json_lines
 from qibox.run.layout import policy_path, selection_path
 from qibox.run.storage import Storage
 
@@ -146,8 +146,10 @@ def training(storage: Storage, policy: str) -> "pd.DataFrame":
         policy_path(policy, "training/metrics.jsonl"),
     ):
         if storage.exists(name):
-            lines = storage.read_text(name).splitlines()
-            return pd.DataFrame([_finite(json.loads(line)) for line in lines])
+            if policy in policy_names(storage):
+                listed = storage.read_mapping(policy_path(policy, POLICY_FILE)).get("files", ())
+                check_files(storage, policy_path(policy), listed, "metrics.jsonl")
+            return pd.DataFrame(map(_finite, read_json_lines(storage, name)))
     there = ", ".join(policy_names(storage)) or "none yet"
     raise UsageError(
         f"no measurements of a policy named '{policy}' in run {storage.url} (there: {there}): "

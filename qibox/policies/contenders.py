@@ -34,6 +34,8 @@ from qibox.policies.running import (
 )
 from qibox.run.directory import Run
 from qibox.run.finished import policy_names
+from qibox.run.kept_files import check_files
+from qibox.run.layout import policy_path
 from qibox.run.retrained import lineage_digest
 from qibox.run.units import digest
 
@@ -67,6 +69,7 @@ def contenders_of(
 
     Raises:
         UsageError: no such policy, or its start policy cannot be found.
+        DamagedFileError: weights of a policy of the run are not what was trained.
     """
     starts: dict[str, Contender] = {}
     found: dict[str, Contender] = {}
@@ -111,6 +114,8 @@ def _contender(
     run: Run, policy: str, lineage: Lineage | None, running: Running
 ) -> Iterator[Contender]:
     if lineage is not None:
+        if running.replay is None:
+            check_files(run.storage, policy_path(policy), lineage.get("files", ()), "model/")
         with model_directory(run.storage, policy) as folder:
             known = trained_on(run.storage, lineage)
             made_of = lineage_digest(run.storage, policy)

@@ -37,11 +37,13 @@ from qibox.run.layout import (
     scores_path,
     split_home,
 )
+from qibox.run.seal import text_hash
 from qibox.run.storage import Storage
 from qibox.run.units import FORMAT, Shard, Unit, first_of, judgments_key, responses_key, scores_key
 
 RUN_FILE = "run.yaml"
 POOL_INDEX = "pool/_index.json"
+SEAL = "seal"  # in the index: the xxh3-64 of its other fields
 DEFAULT_RUN = "runs/mini"
 
 
@@ -149,8 +151,7 @@ class Run:
     ) -> "Run":
         """Start a run by writing its manifest, under the formats of this version."""
         manifest = manifest.model_copy(update={"format": dict(FORMAT)})
-        text = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        storage.write_text(f"{home}{RUN_FILE}", text)
+        storage.write_mapping(f"{home}{RUN_FILE}", manifest.model_dump(mode="json"))
         return cls(storage, manifest, home, pool_home)
 
     def pool_index(self) -> PoolIndex | None:
@@ -163,14 +164,20 @@ class Run:
         if not self.storage.exists(name):
             return None
         try:
-            return PoolIndex.model_validate_json(self.storage.read_text(name))
-        except ValidationError as error:
+            fields = json.loads(self.storage.read_text(name))
+            sound = fields.pop(SEAL, None) in (None, text_hash(json.dumps(fields)))
+            index = PoolIndex.model_validate(fields)
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
             raise self.storage.fault(name)("it is not the index that was written") from error
+        if not sound:
+            raise self.storage.fault(name)("it is not the index that was written")
+        return index
 
     def write_pool_index(self, index: PoolIndex) -> None:
         """Mark the pool as read."""
-        text = json.dumps(index.model_dump(mode="json"))
-        self.storage.write_text(f"{self.home}{POOL_INDEX}", text)
+        fields = index.model_dump(mode="json")
+        sealed = {**fields, SEAL: text_hash(json.dumps(fields))}
+        self.storage.write_text(f"{self.home}{POOL_INDEX}", json.dumps(sealed))
 
     def responses_units(self, model: str, shards: Sequence[Shard]) -> list[Unit]:
         """The units of one panel model, one a shard."""

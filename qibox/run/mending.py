@@ -11,6 +11,7 @@ from qibox.errors import DamagedFileError, command
 _UNIT = re.compile(r"(responses|judgments|scores)/(.+/)?shard-\d{5,}\.parquet")
 _POOL = re.compile(r"(pool|rejects)/shard-\d{5,}\.parquet")
 _SELECTION = re.compile(r"selections/(?P<name>[^/]+)/.+")
+_TRAINING = re.compile(r"(?P<folder>policies/[^/]+/training)/.+")
 _POLICY = re.compile(r"policies/(?P<name>[^/]+)/.+")
 _EVALUATION = re.compile(r"evaluations/(?P<name>[^/]+)/(?P<rest>.+)")
 _PROFILE = re.compile(r"profiles/(?P<name>[^/]+)/.+")
@@ -47,6 +48,8 @@ def how_to_mend(root: str, name: str, *, local: bool = True) -> str:
         return f"{remove}{command('eval', root, pool=found['name'])} makes it again"
     if found := _PROFILE.fullmatch(name):
         return f"{first}`qibox profile {root}` with this policy makes it again"
+    if found := _TRAINING.fullmatch(name):
+        return f"remove {root}/{found['folder']}, and the same `qibox train` begins anew"
     if found := _POLICY.fullmatch(name):
         return (
             "nothing but the same training makes it again: put a copy in its place, or "

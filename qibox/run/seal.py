@@ -8,9 +8,12 @@ and the footer, where the format leaves room and other readers look at nothing:
     pages | xxh3-64 of each block of 64 KiB | length, footer's hash, seal's hash, magic | footer
 
 Each number has 8 bytes, big endian. A file without a seal is read as it is.
+
+A YAML text has its seal in a comment, its last line: the xxh3-64 of all that stands before it.
 """
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +29,7 @@ WORD = 8  # bytes of a hash, a length and the magic
 FIXED = 4 * WORD  # of the seal, after the blocks' hashes
 END = 8  # the footer's length (4 bytes, little endian) and Parquet's own magic
 STEP = 1 << 22  # bytes read at once where all of a file is read
+_TEXT_SEAL = re.compile(rb"# seal ([0-9a-f]{16}) of the text above: [^\n]*\n?\Z")
 
 Fault = Callable[[str], Exception]  # from what is wrong to what is raised
 
@@ -148,6 +152,32 @@ def check_sealed(path: str) -> None:
     """
     with Path(path).open("rb") as file:
         SealedFile(file, lambda why: OSError(f"{path} is damaged: {why}")).check()
+
+
+def sealed_text(text: str) -> str:
+    """A YAML text with its seal; it ends in a line break."""
+    seal_ = text_hash(text)
+    return f"{text}# seal {seal_} of the text above: whoever changes that removes this line\n"
+
+
+def unsealed_text(content: bytes, fault: Fault) -> bytes:
+    """A text without its seal; one that has none is as it is.
+
+    Raises:
+        Exception: what ``fault`` makes of a text that is not what was written.
+    """
+    found = _TEXT_SEAL.search(content)
+    if found is None:
+        return content
+    text = content[: found.start()]
+    if xxhash.xxh3_64_hexdigest(text).encode() != found[1]:
+        raise fault("its text is not what was written")
+    return text
+
+
+def text_hash(text: str) -> str:
+    """The xxh3-64 of a text's UTF-8, in hex."""
+    return xxhash.xxh3_64_hexdigest(text.encode())
 
 
 def _hash(content: bytes | memoryview) -> bytes:

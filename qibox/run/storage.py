@@ -25,7 +25,7 @@ import yaml
 from qibox.errors import DamagedFileError, UsageError
 from qibox.run.mending import damaged, telling_damage
 from qibox.run.patience import PatientFile, find_files, is_there, patiently
-from qibox.run.seal import SealedFile, seal
+from qibox.run.seal import SealedFile, seal, sealed_text, unsealed_text
 
 R = TypeVar("R")
 
@@ -149,13 +149,13 @@ class Storage:
             _sync_directory(path.parent)
 
     def read_text(self, name: str) -> str:
-        """A file's text.
+        """A file's text, without the seal that :meth:`write_mapping` puts.
 
         Raises:
-            DamagedFileError: its bytes are no UTF-8.
+            DamagedFileError: its bytes are no UTF-8, or not what was sealed.
         """
         with self.reading(name) as file:
-            content = file.read()
+            content = unsealed_text(file.read(), self.fault(name))
         try:
             return content.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -179,6 +179,11 @@ class Storage:
         """Write a whole text file."""
         with self.writing(name, durable=durable) as file:
             file.write(text.encode("utf-8"))
+
+    def write_mapping(self, name: str, fields: dict[str, Any]) -> None:
+        """Write fields as YAML, sealed: a flipped bit in it is an error, never another value."""
+        text = yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+        self.write_text(name, sealed_text(text))
 
     def move(self, name: str, target: str) -> None:
         """Put a file under another name, which no file has yet."""

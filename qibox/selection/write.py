@@ -11,8 +11,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-import yaml
-
 from qibox.errors import UsageError
 from qibox.figures.style import keep
 from qibox.run.directory import Run
@@ -93,8 +91,7 @@ def _write(
     write_shard(run, choice.chosen, folder, progress)
     keep(run.storage, f"{folder}/{FIGURE}", choice_figure(run, choice))
     run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice, command))
-    text = yaml.safe_dump(lineage(run, choice), sort_keys=False, allow_unicode=True)
-    run.storage.write_text(f"{folder}/{LINEAGE}", text)
+    run.storage.write_mapping(f"{folder}/{LINEAGE}", lineage(run, choice))
 
 
 def _replace(new: Path, old: Path) -> None:

@@ -152,7 +152,7 @@ def test_several_processes_are_started_by_one_command(run: Run, policy: Path) ->
     config.write_text("{distributed_type: MULTI_CPU, num_processes: 2, mixed_precision: 'no'}")
     wanted = ("--policy", str(policy), "--steps", "1", "--name", "both")
     wanted = (*wanted, "--accelerate-config", str(config))
-    command = [sys.executable, "-m", "qibox.cli.main", "train", run.storage.url, *wanted]
+    command = [sys.executable, "-m", "qibox.cli", "train", run.storage.url, *wanted]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lineage = yaml.safe_load(run.storage.read_text("policies/both/policy.yaml"))

@@ -66,7 +66,7 @@ def engine() -> Iterator[Engine]:
 def server() -> Iterator[str]:
     """Where `qibox serve strong` says that it serves; ended by SIGTERM, with all it started."""
     port = free_port("127.0.0.1")
-    command = [sys.executable, "-m", "qibox.cli.main", "serve", "strong", "--port", str(port)]
+    command = [sys.executable, "-m", "qibox.cli", "serve", "strong", "--port", str(port)]
     process = subprocess.Popen(
         [*command, "--quiet"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -43,7 +43,7 @@ def test_vllm_draws_each_step_with_the_weights_of_that_step(
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True) | changes))
     command = ["train", run.storage.url, "--recipe", str(path), "--name", "drawn"]
     done = subprocess.run(
-        [sys.executable, "-m", "qibox.cli.main", *command],
+        [sys.executable, "-m", "qibox.cli", *command],
         capture_output=True,
         text=True,
         timeout=300,

@@ -26,7 +26,7 @@ class Served:
 @contextmanager
 def serving(run: str) -> Iterator[Served]:
     """A run's page, while the block runs."""
-    command = [sys.executable, "-m", "qibox.cli.main", "explore", run]
+    command = [sys.executable, "-m", "qibox.cli", "explore", run]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -15,7 +15,7 @@ Files = dict[str, tuple[int, int]]  # by path: inode, and time of the last chang
 
 def start_qibox(*arguments: object, cwd: Path | None = None) -> "subprocess.Popen[bytes]":
     """Start a command; what it says on stderr is kept."""
-    command = [sys.executable, "-P", "-c", "from qibox.cli.main import main; main()"]
+    command = [sys.executable, "-P", "-m", "qibox.cli"]
     return subprocess.Popen(
         [*command, *map(str, arguments)],
         cwd=cwd,

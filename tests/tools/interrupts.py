@@ -95,10 +95,12 @@ def interrupt(
     """Start a command, interrupt it after so many seconds, and see how it ends."""
     if kind.world is not None:
         shutil.copytree(kind.world, folder)
+    if signal.getsignal(number) is signal.SIG_IGN:  # as a shell starts what it runs in background
+        signal.signal(number, signal.SIG_DFL)  # else the command would ignore it too
     mark = uuid.uuid4().hex
     with (folder.parent / "said").open("w+b") as said:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "qibox.cli.main", *map(str, kind.arguments(folder))],
+            [sys.executable, "-P", "-m", "qibox.cli", *map(str, kind.arguments(folder))],
             env={**os.environ, MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -129,7 +131,7 @@ def interrupt(
 
 
 def hears(process: int) -> bool:
-    """Whether a process has come to where it hears signals."""
+    """Whether a process has come to where it hears signals: Python alone leaves SIGTERM be."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
