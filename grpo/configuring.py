@@ -190,6 +190,7 @@ def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
     moves away. Beside adapters the weights stand still, and may be bfloat16.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     source = policy_directory(recipe)
@@ -204,7 +205,7 @@ def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
         )
         loader: Any = AutoProcessor  # transformers leaves it untyped
         processor = loader.from_pretrained(source, **where)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise QiboxError(f"policy '{recipe.policy}' cannot be loaded: {error}") from error
     processor.tokenizer.padding_side = "left"  # Qwen's position code fails on right-padded prompts
     return model, processor

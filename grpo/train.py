@@ -32,6 +32,7 @@ from qibox.grpo.progress_log import Keeper, Metrics, OnStep, ProgressLog
 from qibox.grpo.reporting import prepare as prepare_trackers
 from qibox.grpo.rollout import Rate
 from qibox.grpo.rollout_rows import RolloutWriter
+from qibox.grpo.room import check_room
 from qibox.grpo.sharding import check_sharded, sharded_by
 from qibox.grpo.step_judge import JudgeStoppedError, StepJudge
 from qibox.grpo.training_plan import TrainingPlan, changes, trained_already
@@ -71,7 +72,7 @@ def train(
         report_to: trackers that are told what is measured, under transformers' names.
 
     Raises:
-        QiboxError: the judge stopped answering; a checkpoint is kept then.
+        QiboxError: a disk has no room, or the judge stopped answering; a checkpoint is kept then.
         UsageError: vLLM or a tracker is asked for and not installed, the processes do not share the
             prompts, or another training of this name is unfinished.
     """
@@ -80,6 +81,8 @@ def train(
     _silence(report_to, run.storage, unfinished.folder)
     started = time.monotonic()
     main = os.environ.get("RANK", "0") == "0"
+    if main:
+        check_room(run.storage, recipe, save_every)
     with ExitStack() as stack:
         judge = None  # before this process settles on its own card
         if main:

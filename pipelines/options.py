@@ -67,7 +67,7 @@ def telling_runner(options: PipelineOptions) -> Iterator[None]:
     except QiboxError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:400] or type(error).__name__
+        said = " ".join(str(error).split())[:400].rstrip(". ") or type(error).__name__
         raise QiboxError(
             f"Beam's {runner} did not do the work: {said}. What was finished is kept; mend the "
             "options after --, or leave them out to work on this machine"

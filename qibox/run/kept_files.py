@@ -83,7 +83,8 @@ def damaged_others(storage: Storage) -> dict[str, str]:
         if lineage in found:
             continue
         try:
-            check_files(storage, policy_path(policy), storage.read_mapping(lineage)["files"])
+            listed = storage.read_mapping(lineage).get("files", ())
+            check_files(storage, policy_path(policy), listed)
         except DamagedFileError as error:
             found[lineage] = str(error)
     return found

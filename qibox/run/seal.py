@@ -9,7 +9,7 @@ and the footer, where the format leaves room and other readers look at nothing:
 
 Each number has 8 bytes, big endian. A file without a seal is read as it is.
 
-A YAML text has its seal in a comment, its last line: the xxh3-64 of all that stands before it.
+A YAML text has its seal in a comment, its first line: the xxh3-64 of all that follows.
 """
 
 import io
@@ -29,7 +29,7 @@ WORD = 8  # bytes of a hash, a length and the magic
 FIXED = 4 * WORD  # of the seal, after the blocks' hashes
 END = 8  # the footer's length (4 bytes, little endian) and Parquet's own magic
 STEP = 1 << 22  # bytes read at once where all of a file is read
-_TEXT_SEAL = re.compile(rb"# seal ([0-9a-f]{16}) of the text above: [^\n]*\n?\Z")
+_TEXT_SEAL = re.compile(rb"# seal ([0-9a-f]{16}) of the text below: [^\n]*\n")
 
 Fault = Callable[[str], Exception]  # from what is wrong to what is raised
 
@@ -155,9 +155,9 @@ def check_sealed(path: str) -> None:
 
 
 def sealed_text(text: str) -> str:
-    """A YAML text with its seal; it ends in a line break."""
-    seal_ = text_hash(text)
-    return f"{text}# seal {seal_} of the text above: whoever changes that removes this line\n"
+    """A YAML text with its seal."""
+    how = "whoever changes that removes this line"
+    return f"# seal {text_hash(text)} of the text below: {how}\n{text}"
 
 
 def unsealed_text(content: bytes, fault: Fault) -> bytes:
@@ -166,10 +166,10 @@ def unsealed_text(content: bytes, fault: Fault) -> bytes:
     Raises:
         Exception: what ``fault`` makes of a text that is not what was written.
     """
-    found = _TEXT_SEAL.search(content)
+    found = _TEXT_SEAL.match(content)
     if found is None:
         return content
-    text = content[: found.start()]
+    text = content[found.end() :]
     if xxhash.xxh3_64_hexdigest(text).encode() != found[1]:
         raise fault("its text is not what was written")
     return text

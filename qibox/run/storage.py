@@ -52,8 +52,13 @@ class Storage:
             raise UsageError("a run directory's name is empty: give a path or a URL")
         try:
             self.fs, path = fsspec.core.url_to_fs(str(root))
-        except (ValueError, ImportError) as error:  # a protocol not known, or its package not here
+        except ValueError as error:  # a protocol not known
             raise UsageError(f"no storage can be opened at {root}: {error}") from error
+        except ImportError as error:
+            package = getattr(error.__cause__, "name", None) or "the package of this storage"
+            raise UsageError(
+                f"no storage can be opened at {root}: {error}: pip install {package}"
+            ) from error
         self.is_local = "file" in _protocols(self.fs)
         self.root = path
         self.url = path if self.is_local else str(root).rstrip("/")

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
+from qibox.manifests import RecipeManifest, load_manifest
 from qibox.run.storage import Storage
 from qibox.scoring.lock import locked
 from tests.commands import qibox
@@ -49,6 +51,36 @@ def test_a_runner_elsewhere_that_does_not_start_is_one_sentence(tmp_path: Path) 
     assert "Error: Beam's PortableRunner did not do the work" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--runner=DataflowRunner"], "Missing required option: region"),
+        (["--runner=FlinkRunner"], "Unable to fetch remote job server jar"),
+        (["--runner=PrismRunner"], "Unable to fetch remote prism binary"),
+    ],
+)
+def test_a_runner_that_lacks_something_says_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")  # nothing can be fetched
+    monkeypatch.setenv("HOME", str(tmp_path))  # and nothing was before
+    folder = record(tmp_path)
+    manifests = ["--pool", folder / "pool.yaml", "--panel", folder / "panel.yaml"]
+    command = ["score", *manifests, "--judge", "hash", "-q", "--out", tmp_path / "run"]
+    done = qibox(*command, "--", *options)
+    assert done.status == 1
+    assert says in done.stderr
+    assert done.stderr.count("Error: ") == done.stderr.count("\n") == 1
+
+
+def test_storage_without_its_package_names_it(tmp_path: Path) -> None:
+    folder = record(tmp_path)
+    manifests = ["--pool", folder / "pool.yaml", "--panel", folder / "panel.yaml"]
+    done = qibox("score", *manifests, "--judge", "hash", "--out", "oci://bucket@space/run")
+    assert done.status == 2
+    assert "pip install ocifs" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["a" * 300, "a/b", "", "..", "Ä"])
 def test_names_that_are_none(tmp_path: Path, name: str) -> None:
     write_run(tmp_path, [sample("a", 5, 2)])
@@ -70,6 +102,17 @@ def test_train_refuses(tmp_path: Path, arguments: list[object], says: str) -> No
     done = qibox("train", tmp_path, *arguments, "--dry-run")
     assert done.status == 2
     assert says in done.stderr
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", 2**40), ("seed", -1), ("steps", 10**19)])
+def test_a_recipe_refuses(tmp_path: Path, field: str, value: int) -> None:
+    write_run(tmp_path, [sample("a", 5, 2)])
+    recipe = load_manifest(RecipeManifest, "mini").model_dump(mode="json") | {field: value}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    done = qibox("train", tmp_path, "--recipe", tmp_path / "recipe.yaml", "--dry-run")
+    assert done.status == 2
+    assert f"{field}: " in done.stderr
+    assert "recipe.yaml" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["eval", "profile"])
@@ -126,11 +169,17 @@ def test_yaml_nested_a_thousand_deep(tmp_path: Path, option: str) -> None:
     assert "nested too deep" in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
 @pytest.mark.parametrize("name", ["run.yaml", "scores/shard-00000.parquet", "pool/_index.json"])
-def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path, name: str) -> None:
+def test_what_never_ends_in_a_files_place_is_not_waited_for(
+    tmp_path: Path, name: str, kind: str
+) -> None:
     write_run(tmp_path, [sample("a", 5, 2)])
     (tmp_path / name).unlink()
-    os.mkfifo(tmp_path / name)
+    if kind == "pipe":
+        os.mkfifo(tmp_path / name)
+    else:
+        (tmp_path / name).symlink_to("/dev/zero")
     for command in (
         ["status", tmp_path],
         ["sql", tmp_path, "from scores"],

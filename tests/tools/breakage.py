@@ -1,7 +1,8 @@
 """Breaks each file of a finished run in each of six ways, and sees what every command makes of it.
 
-Never a traceback, never another figure, always the file's name. ``tests/test_breakage.py`` takes a
-part; all files by all commands that read:
+Never a traceback, never another figure, always the file's name. The run has a policy, trained by
+one step, one whose training was stopped after that step, and answers of the first to a benchmark.
+``tests/test_breakage.py`` takes a part; all files by all commands, a quarter of an hour:
 
     python -m tests.tools.breakage
 """
@@ -14,8 +15,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
+from qibox.errors import QiboxError
+from qibox.grpo import train as training
 from tests.commands import Done, qibox
+from tests.evaluations import add_benchmark, write_answers
 from tests.recordings import record
 
 Damage = Callable[[Path], None]
@@ -69,12 +74,20 @@ TABLES = {
 }
 
 
+Figure = Callable[[Done], object]  # of a command that is done, what must stay the same
+
+
 @dataclass(frozen=True)
 class World:
     """A finished run, and what it was made of."""
 
     recorded: Path
     run: Path
+
+    @property
+    def select(self) -> list[object]:
+        """The command that selects eight of its samples."""
+        return ["select", self.run, "--random", 8]
 
     @property
     def score(self) -> list[object]:
@@ -90,47 +103,88 @@ class World:
         }
         return {
             **{name: [*query, "--format", "csv"] for name, query in queries.items()},
+            "sql evaluations": [
+                *("sql", self.run, "select * from evaluations order by all", "--format", "csv")
+            ],
             "show": ["show", self.run, "small:s3"],
+            "plot training": ["plot", self.run, "training", "--out", self.recorded / "t.svg"],
             "select": ["select", self.run, "--random", 4, "--dry-run", "--name", "other"],
-            "train": ["train", self.run, "--dry-run"],
+            "train": [*self.train("default"), "--dry-run"],
             "status": ["status", self.run, "--verify"],
         }
 
-    def files(self) -> list[Path]:
+    def train(self, name: str) -> list[object]:
+        """The command that trains a policy of that name by one step."""
+        small = ["--policy", "builtin:policy", "--steps", 1, "--save-every", 1]
+        return ["train", self.run, *small, "--name", name]
+
+    @property
+    def eval(self) -> list[object]:
+        """The command that asks the policy and its start, whose answers are recorded."""
+        played = ["--replay", self.recorded / "answers", "--limit", 4]
+        return ["eval", self.run, "--pool", self.recorded / "held.yaml", *played]
+
+    def writers(self) -> "dict[str, tuple[list[object], Figure]]":
+        """Commands that make anew what is not there, and the figure that each comes to."""
+
+        def tables(folder: str) -> list[bytes]:
+            return [path.read_bytes() for path in sorted((self.run / folder).rglob("*.parquet"))]
+
+        half = self.run / "policies/half/model/model.safetensors"
+        return {
+            "score": (self.score, lambda done: tables("scores")),
+            "select": (self.select, lambda done: tables("selections")),
+            "eval": (self.eval, lambda done: (done.stdout, tables("evaluations"))),
+            "train": (self.train("default"), lambda done: tables("policies/default")),
+            "train on": (self.train("half"), lambda done: half.read_bytes()),
+        }
+
+    def files(self, below: str = "") -> list[Path]:
         """Every file of the run that a command reads."""
         return sorted(
             path
-            for path in self.run.rglob("*")
+            for path in (self.run / below).rglob("*")
             if path.is_file() and path.name not in ("README.md", ".lock")
         )
 
 
-def make_world(folder: Path, samples: int = 12) -> World:
-    """A run of one shard, and a selection of it."""
+def begin_world(folder: Path, samples: int = 12) -> World:
+    """What a run is made of; nothing of it is made yet."""
     world = World(record(folder / "recorded", samples, shard_size=samples), folder / "run")
-    for command in (world.score, ["select", world.run, "--random", 8]):
-        done = qibox(*command)
-        assert done.status == 0, done.stderr
+    add_benchmark(world.recorded, "held", [f"asks {i} ?" for i in range(4)])
+    for model in ("default", "start-policy"):
+        write_answers(world.recorded / "answers", model, [f"held:b{i}" for i in range(4)])
     return world
 
 
-def faults(path: Path, damage: Damage, before: Done, after: Done) -> Iterator[str]:
-    """What is wrong with what a command made of a damaged file.
+def make_world(folder: Path) -> World:
+    """A run of one shard, a selection of it, a policy, half a policy and an evaluation."""
+    world = begin_world(folder)
+    for command in (world.score, world.select, world.train("default"), world.eval):
+        done = qibox(*command)
+        assert done.status == 0, done.stderr
+    with patch.object(training, "save_policy", side_effect=QiboxError("stopped here")):
+        done = qibox(*world.train("half"))  # after its only step, whose checkpoint is kept
+    assert "stopped here" in done.stderr
+    return world
 
-    A text has no checksum: a flipped bit in it may mean something else.
-    """
+
+def faults(path: Path, before: object, after: Done, figure: Figure) -> Iterator[str]:
+    """What is wrong with what a command made of a damaged file."""
     if after.status == 0:
-        if after.stdout != before.stdout and (path.suffix == ".parquet" or damage is not flip):
-            yield f"another figure: {after.stdout}"
+        if (now := figure(after)) != before:
+            yield f"another figure: {now!r:.2000}"
     elif after.status not in (1, 2):
         yield f"status {after.status}"
     elif path.name not in after.stderr and "`qibox score" not in after.stderr:
         yield f"the file is not named: {after.stderr}"
+    if "Traceback" in after.stderr:
+        yield f"a traceback: {after.stderr}"
 
 
 def sweep(world: World, commands: dict[str, list[object]], paths: list[Path]) -> list[str]:
     """Break and mend each file in each way; gives back what was wrong."""
-    before = {name: qibox(*command) for name, command in commands.items()}
+    before = {name: qibox(*command).stdout for name, command in commands.items()}
     wrong: list[str] = []
     for path in paths:
         content = path.read_bytes()
@@ -143,18 +197,52 @@ def sweep(world: World, commands: dict[str, list[object]], paths: list[Path]) ->
                 except Exception as error:
                     wrong.append(f"{case}: {error!r}")
                     continue
-                wrong += [f"{case}: {f}" for f in faults(path, damage, before[name], after)]
+                wrong += [f"{case}: {f}" for f in faults(path, before[name], after, printed)]
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             path.write_bytes(content)
     return wrong
 
 
+def printed(done: Done) -> object:
+    """The figure of a command that only reads."""
+    return done.stdout
+
+
+def sweep_writer(world: World, name: str, paths: list[Path]) -> list[str]:
+    """The same for a command that writes; each time it finds the run as it was, but for a file."""
+    command, figure = world.writers()[name]
+    kept = world.run.with_name("kept")
+    shutil.copytree(world.run, kept)
+    before = figure(qibox(*command))
+    wrong: list[str] = []
+    for path in paths:
+        for damage in DAMAGES:
+            shutil.rmtree(world.run)
+            shutil.copytree(kept, world.run)
+            damage(path)
+            case = f"{name} after {damage.__name__} of {path.relative_to(world.run)}"
+            try:
+                after = qibox(*command)
+            except Exception as error:
+                wrong.append(f"{case}: {error!r}")
+                continue
+            wrong += [f"{case}: {f}" for f in faults(path, before, after, figure)]
+    shutil.rmtree(world.run)
+    kept.rename(world.run)
+    return wrong
+
+
 def main() -> None:
-    """Sweep all files by all commands that read."""
+    """Sweep all files by all commands."""
     with tempfile.TemporaryDirectory() as folder:
         world = make_world(Path(folder))
-        wrong = sweep(world, world.readers(), world.files())
+        files = world.files()
+        wrong = sweep(world, world.readers(), files)
+        for name in world.writers():
+            wrong += sweep_writer(world, name, files)
+    cases = len(files) * len(DAMAGES) * (len(world.readers()) + len(world.writers()))
     print("\n".join(wrong) or "nothing is wrong")
+    print(f"{len(files)} files, {cases} cases, {len(wrong)} faults")
     sys.exit(bool(wrong))
 
 
