@@ -6,6 +6,7 @@ What is no trouble of a disk, a place or a file is a bug, and keeps its tracebac
 import errno
 import re
 import sys
+import tempfile
 
 import pyarrow as pa
 
@@ -15,6 +16,11 @@ CLIENTS = {"fsspec", "aiohttp", "botocore", "gcsfs", "s3fs", "adlfs", "azure", "
 KEPT = "what was finished is kept, and the same command goes on from there"
 
 _DAMAGED = re.compile(r"DamagedFileError: (.+?)(?:\. Detail: |\n|$)")
+# As torch, safetensors and other libraries pass an operating system's words on.
+_FULL = re.compile(
+    r"No space left on device|os error 28|PytorchStreamWriter failed writing"
+    r"|inline_container\.cc.*unexpected pos"
+)
 _IN_A_FILE = re.compile(r"(?:Could not open Parquet|reading the stream|exporting a stream)")
 
 # What of an error number a person can do something about.
@@ -47,6 +53,12 @@ def told(error: BaseException) -> QiboxError | None:
         return _of_place(error)
     if _is_of_query(error):
         return _of_query(error)
+    if _FULL.search(str(error)):
+        place = tempfile.gettempdir()
+        return QiboxError(
+            f"there is no space left for a library's files, most likely in {place} (TMPDIR): free "
+            f"some, or give another; {KEPT}"
+        )
     elsewhere = is_of_client(error) or isinstance(error, pa.ArrowException)
     if isinstance(error, OSError) or elsewhere:  # of a library that reaches elsewhere
         words = " ".join(str(error).split())[:300] or type(error).__name__

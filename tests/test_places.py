@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +109,21 @@ def test_a_full_disk_stops_the_work_and_keeps_what_is_done(
     except NotMountableError as error:
         pytest.skip(f"no file system can be mounted here: {error}")
     assert wrong == []
+
+
+def test_a_temporary_folder_without_room_is_named(
+    every: dict[str, Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(every["train"].before, run)
+    try:
+        with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=4300k", "none") as small:
+            monkeypatch.setattr(tempfile, "tempdir", str(small))
+            done = qibox(*every["train"].on(run)[0])
+    except NotMountableError as error:
+        pytest.skip(f"no file system can be mounted here: {error}")
+    assert done.status == 1
+    assert f"there is no space left for a library's files, most likely in {small}" in done.stderr
 
 
 def test_output_to_a_full_or_closed_end_is_no_traceback(recorded: Path, tmp_path: Path) -> None:

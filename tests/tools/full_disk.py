@@ -60,7 +60,7 @@ def mounted(target: Path, *options: str) -> Iterator[Path]:
     try:
         yield target
     finally:
-        subprocess.run(["umount", str(target)], check=True)
+        subprocess.run(["umount", "--lazy", str(target)], check=True)  # a file may be open still
 
 
 def resize(disk: Path, size: str) -> None:
