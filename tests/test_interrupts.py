@@ -1,6 +1,8 @@
 """Ctrl-C and its kin at random moments: a status, one sentence, and nothing left behind."""
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,13 +35,37 @@ def test_an_interrupted_command_ends_in_order(
     assert outcome.status in (0, 130)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_other_signals_end_a_query_as_well(
-    every: dict[str, Kind], tmp_path: Path, number: Number, status: int
+@pytest.mark.parametrize(
+    ("kind", "number", "status"),
+    [("score, threads", signal.SIGTERM, 143), ("sql", signal.SIGHUP, 129)],
+)
+def test_other_signals_end_it_as_well(
+    every: dict[str, Kind], tmp_path: Path, kind: str, number: Number, status: int
 ) -> None:
-    outcome = interrupt(every["sql"], 2.0, tmp_path / "own", number)
+    outcome = interrupt(every[kind], 2.0, tmp_path / "own", number)
     assert outcome.faults == []
     assert outcome.status == status
+
+
+AT_ITS_START = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "click":  # what the command line imports first of all that takes time
+            os.kill(os.getpid(), signal.SIGINT)
+
+from qibox.cli.__main__ import main
+assert "click" not in sys.modules
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+
+
+def test_an_interrupt_before_anything_was_imported_is_one_sentence() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", AT_ITS_START], capture_output=True)
+    assert done.returncode == 130
+    assert done.stderr == b"\nStopped by Ctrl-C: nothing was begun\n"
 
 
 def test_a_second_signal_ends_at_once(every: dict[str, Kind], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from qibox.errors import DamagedFileError
 from qibox.run.storage import Storage
 
 TABLE = pa.table({"a": pa.array([1, 2, None], pa.int32()), "b": ["x", "y", "z"]})
@@ -124,6 +125,28 @@ def test_a_damaged_table_has_no_key(storage: Storage) -> None:
             file.write(part)
         assert storage.table_key(f"{name}.parquet") is None
     assert storage.table_key("absent.parquet") is None
+
+
+def test_any_flipped_bit_or_cut_of_fields_is_an_error(tmp_path: Path) -> None:
+    storage, fields = Storage(tmp_path), {"limit": 16, "name": "Köln", "note": None}
+    storage.write_mapping("run.yaml", fields)
+    content = (tmp_path / "run.yaml").read_bytes()
+    changed = [content[:cut] for cut in range(len(content))]
+    for bit in range(0, 8 * len(content), 3):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        changed.append(bytes(flipped))
+    told = 0
+    for each in changed:
+        (tmp_path / "run.yaml").write_bytes(each)
+        try:
+            assert storage.read_mapping("run.yaml") == fields
+        except DamagedFileError as error:
+            told += 1
+            assert "run.yaml is damaged" in str(error)
+    assert told > 0.6 * len(changed)  # what is left are the words after the seal
+    (tmp_path / "run.yaml").write_bytes(content.partition(b"\n")[2])  # somebody's own change
+    assert storage.read_mapping("run.yaml") == fields
 
 
 def test_removing_takes_files_and_folders_and_minds_nothing_missing(storage: Storage) -> None:
