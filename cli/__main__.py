@@ -14,9 +14,15 @@ def main() -> NoReturn:
     """Run the command line."""
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, _end)  # until qibox.stopping hears it
+    from qibox import stopping
     from qibox.cli.main import main
 
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if stopping.asked():
+            stopping.leave(end.code if isinstance(end.code, int) else 1)
+        raise
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

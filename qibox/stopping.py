@@ -9,6 +9,7 @@ once at a second signal, and where the first has not ended it within ``GRACE_S``
 The command line hears signals (:func:`hearing`); as a library nothing of this is ever asked.
 """
 
+import atexit
 import contextlib
 import os
 import select
@@ -235,6 +236,20 @@ def _end_at_once(words: str) -> NoReturn:
             os.write(2, f"\nStopped by {name()}: {words}\n".encode())
     end_descendants()
     os._exit(exit_status())
+
+
+def leave(status: int) -> NoReturn:
+    """End a process that was asked to, once its threads have ended and its exit hooks have run.
+
+    What Python does beyond that, taking all modules apart, lets libraries complain of what an
+    exception out of their middle left, and lasts.
+    """
+    vars(threading)["_shutdown"]()  # joins threads, those of executors too
+    vars(atexit)["_run_exitfuncs"]()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
 
 
 def end_descendants() -> None:

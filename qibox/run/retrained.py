@@ -16,11 +16,18 @@ from qibox.run.storage import Storage
 
 
 def lineage_digest(storage: Storage, policy: str) -> str | None:
-    """The sha256 of a policy's lineage, in hex; None where the run has no such policy."""
+    """The sha256 of a policy's lineage, in hex; None where the run has no such policy.
+
+    Raises:
+        DamagedFileError: it is not what was written, which must not be taken for another training.
+    """
     path = policy_path(policy, POLICY_FILE)
     if not storage.exists(path):
         return None
-    return hashlib.sha256(storage.read_text(path).encode()).hexdigest()
+    text = storage.read_text(path)
+    if not text.strip():
+        raise storage.fault(path)("it is empty")
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def retrained_in(storage: Storage, manifest: RunManifest) -> frozenset[str]:
