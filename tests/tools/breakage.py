@@ -2,11 +2,12 @@
 
 Never a traceback, never another figure, always the file's name. The run has a policy, trained by
 one step, one whose training was stopped after that step, and answers of the first to a benchmark.
-``tests/test_breakage.py`` takes a part; all files by all commands, a quarter of an hour:
+``tests/test_breakage.py`` takes a part; all files by all commands, in a quarter of an hour:
 
     python -m tests.tools.breakage
 """
 
+import argparse
 import os
 import random
 import shutil
@@ -103,9 +104,10 @@ class World:
         }
         return {
             **{name: [*query, "--format", "csv"] for name, query in queries.items()},
-            "sql evaluations": [
-                *("sql", self.run, "select * from evaluations order by all", "--format", "csv")
-            ],
+            **{
+                f"sql {view}": ["sql", self.run, f"from {view} order by all", "--format", "csv"]
+                for view in ("evaluations", "rollouts", "rates")
+            },
             "show": ["show", self.run, "small:s3"],
             "plot training": ["plot", self.run, "training", "--out", self.recorded / "t.svg"],
             "select": ["select", self.run, "--random", 4, "--dry-run", "--name", "other"],
@@ -208,6 +210,31 @@ def printed(done: Done) -> object:
     return done.stdout
 
 
+def flip_bits(world: World, count: int) -> list[str]:
+    """Flip single bits of tables, drawn at random; gives back which changed a figure silently."""
+    rng = random.Random(count)
+    readers = world.readers()
+    views = {"policies": "rollouts", "evaluations": "evaluations"}
+    files = [path for path in world.files() if path.suffix == ".parquet"]
+    files = [path for path in files if "rejects" not in path.parts and "half" not in path.parts]
+    before = {name: qibox(*command).stdout for name, command in readers.items()}
+    wrong = []
+    for _ in range(count):
+        path = rng.choice(files)
+        top = path.relative_to(world.run).parts[0]
+        name = "rates" if path.name == "rates.parquet" else views.get(top, top)
+        content = path.read_bytes()
+        changed = bytearray(content)
+        bit = rng.randrange(8 * len(content))
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        after = qibox(*readers[f"sql {name}"])
+        found = faults(path, before[f"sql {name}"], after, printed)
+        wrong += [f"bit {bit} of {path.relative_to(world.run)}: {each}" for each in found]
+        path.write_bytes(content)
+    return wrong
+
+
 def sweep_writer(world: World, name: str, paths: list[Path]) -> list[str]:
     """The same for a command that writes; each time it finds the run as it was, but for a file."""
     command, figure = world.writers()[name]
@@ -233,17 +260,27 @@ def sweep_writer(world: World, name: str, paths: list[Path]) -> list[str]:
 
 
 def main() -> None:
-    """Sweep all files by all commands."""
+    """Flip bits, and sweep all files by all commands, or a part of that."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flips", type=int, default=200)
+    parser.add_argument("--only", action="append", help="bits, readers, or a command that writes")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         world = make_world(Path(folder))
         files = world.files()
-        wrong = sweep(world, world.readers(), files)
-        for name in world.writers():
-            wrong += sweep_writer(world, name, files)
-    cases = len(files) * len(DAMAGES) * (len(world.readers()) + len(world.writers()))
-    print("\n".join(wrong) or "nothing is wrong")
-    print(f"{len(files)} files, {cases} cases, {len(wrong)} faults")
-    sys.exit(bool(wrong))
+        faults_of: list[str] = []
+        for part in arguments.only or ("bits", "readers", *world.writers()):
+            if part == "bits":
+                cases, wrong = arguments.flips, flip_bits(world, arguments.flips)
+            elif part == "readers":
+                commands = world.readers()
+                cases = len(files) * len(DAMAGES) * len(commands)
+                wrong = sweep(world, commands, files)
+            else:
+                cases, wrong = len(files) * len(DAMAGES), sweep_writer(world, part, files)
+            print("\n".join([*wrong, f"{part}: {cases} cases, {len(wrong)} faults"]), flush=True)
+            faults_of += wrong
+    sys.exit(bool(faults_of))
 
 
 if __name__ == "__main__":
