@@ -40,7 +40,8 @@ def command(panel: str, judge: str | None) -> None:
         out.print(f"[red]✗[/red] {escape(clash)}", highlight=False)
     if not found:
         out.print("[green]✓[/green] installed versions go together")
-    _show_models(panel, models, machine)
+    options = f"--panel {panel}" + (f" --judge {judge}" if judge is not None else "")
+    _show_models(panel, models, machine, options)
 
 
 def _show_machine(machine: "Machine") -> None:
@@ -64,18 +65,45 @@ def _show_machine(machine: "Machine") -> None:
     out.print(table)
 
 
-def _show_models(panel: str, models: dict[str, "ModelSpec"], machine: "Machine") -> None:
+def _show_models(
+    panel: str, models: dict[str, "ModelSpec"], machine: "Machine", options: str
+) -> None:
     from rich.markup import escape
     from rich.table import Table
 
     from qibox.cli.console import out
-    from qibox.doctor.fit import fit
+    from qibox.doctor.fit import fit, gigabytes
 
     table = Table(title=f"Panel {panel}", title_justify="left", box=None)
-    for column in ("model", "engine", "fits", "needs", "fix"):
+    for column in ("model", "engine", "fits", "needs here", "on GPUs", "to fetch", "fix"):
         table.add_column(column, no_wrap=column == "model", overflow="fold")
     verdicts = {True: "[green]yes[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}
+    to_fetch: dict[str, float | None] = {}  # by source: two may share their weights
     for name, spec in models.items():
         found = fit(name, spec, machine)
-        table.add_row(name, found.engine, verdicts[found.fits], found.needs, escape(found.fix))
+        disk = "?" if found.download_gb is None else gigabytes(found.download_gb)
+        row = [name, found.engine, verdicts[found.fits], found.needs, found.gpu]
+        table.add_row(*row, disk if found.download_gb != 0 else "", escape(found.fix))
+        if found.download_gb != 0:
+            to_fetch[spec.source] = found.download_gb
     out.print(table)
+    if to_fetch:
+        _show_fetching(to_fetch, machine.disk_free_gb, options)
+
+
+def _show_fetching(to_fetch: dict[str, float | None], free_gb: float, options: str) -> None:
+    """What all weights that are not here take together, and whether there is room for them."""
+    from qibox.cli.console import out
+    from qibox.doctor.fit import gigabytes
+
+    total = sum(size or 0 for size in to_fetch.values())
+    unknown = sum(size is None for size in to_fetch.values())
+    more = f", and {unknown} of unknown size" if unknown else ""
+    room = "" if total <= free_gb else ": set HF_HOME to a larger disk"
+    out.print(
+        f"to fetch: {gigabytes(total)} for {len(to_fetch)} models{more} (published sizes, not "
+        f"checked); {gigabytes(free_gb)} free where weights are kept{room}\n"
+        f"`qibox fetch {options}` brings them, also into a folder for machines without a network",
+        highlight=False,
+        soft_wrap=True,
+    )

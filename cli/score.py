@@ -103,14 +103,16 @@ def command(
     if not math.isfinite(max_reject_rate):
         raise click.UsageError("--max-reject-rate is no number: give a share from 0 to 1")
     storage = check_place(out)
-    goes_on = rescore != "pool" and storage.exists(RUN_FILE)
-    manifest = run_manifest(options, Run.open(out).manifest if goes_on else None)
+    earlier = Run.open(out).manifest if storage.exists(RUN_FILE) else None
+    anew = rescore == "pool"
+    manifest = run_manifest(options, earlier, anew=anew, preview=dry_run)
     settings = Settings(beam_options, trust_remote_code)
-    changed = changed_pool(storage, manifest) if goes_on else None
+    changed = None if earlier is None or anew else changed_pool(storage, earlier, manifest)
     if changed is not None and not quiet:
         console.err.print(f"Note: {changed}", highlight=False, markup=False, soft_wrap=True)
     if dry_run:
         print_plan(*dry_plan(storage, manifest, rescore, retry_failed), out)
+        print_missing(manifest)
         return
     for caution in [] if quiet else cautions(manifest):
         console.err.print(f"Note: {caution}", highlight=False, markup=False, soft_wrap=True)
@@ -122,34 +124,72 @@ def command(
     check_rejects(summary, max_reject_rate)
 
 
-def run_manifest(options: dict[str, Any], earlier: "RunManifest | None" = None) -> "RunManifest":
+def run_manifest(
+    options: dict[str, Any],
+    earlier: "RunManifest | None" = None,
+    *,
+    anew: bool = False,
+    preview: bool = False,
+) -> "RunManifest":
     """The manifest that the options describe, for a run that may have an ``earlier`` one.
+
+    ``anew``: the hub is asked for its commits again. For a ``preview`` the models' weights need not
+    be here.
 
     Raises:
         UsageError: a name, path or value that does not hold.
     """
+    from qibox.errors import WeightsNotFoundError
     from qibox.judges.chosen import judges_of_pool
     from qibox.judges.placing import placed
     from qibox.scoring.resolve import resolve_run
 
     pool = chosen_pool(options)
     judges = placed(judges_of_pool(options["judges"], pool), options["judge_at"])
-    return resolve_run(pool, chosen_panel(options), judges, options["limit"], earlier)
+    panel = chosen_panel(options)
+    try:
+        return resolve_run(
+            pool, panel, judges, options["limit"], earlier, anew=anew, preview=preview
+        )
+    except WeightsNotFoundError as error:
+        fetch = ["qibox fetch --panel", options["panel"]]
+        fetch += [f"--judge {judge.name}" for judge in judges if judge.model is not None]
+        raise WeightsNotFoundError(f"{error}; all at once: `{' '.join(fetch)}`") from error
 
 
-def changed_pool(storage: "Storage", manifest: "RunManifest") -> str | None:
-    """Say that a local pool was written after the run had read it; None where it was not."""
+def print_missing(manifest: "RunManifest") -> None:
+    """Print which weights the run would first have to fetch, with sizes; nothing if none."""
+    from qibox.cli import console
+    from qibox.cli.fetch import print_sizes
+    from qibox.engines.needed import each_once, needed_by_judges, needed_by_models, sizes
+
+    models = needed_by_models(manifest.panel.models.items())
+    needed = each_once([*models, *needed_by_judges(manifest.judges)])
+    missing = [each for each in sizes(needed) if each.count != 0]
+    if missing:
+        print_sizes(missing)
+        names = " ".join(each.needed.name for each in missing)
+        console.out.print(f"qibox fetch {names}", soft_wrap=True, highlight=False, markup=False)
+
+
+def changed_pool(storage: "Storage", old: "RunManifest", new: "RunManifest") -> str | None:
+    """Say that a local pool is not what the run had read; None where it is, or was not read yet."""
     from pathlib import Path
 
     from qibox.run.directory import POOL_INDEX
+    from qibox.scoring.consent import changed_content
 
-    path = manifest.pool.path
-    if path is None or not storage.is_local or not storage.exists(POOL_INDEX):
+    if not storage.exists(POOL_INDEX):
         return None
-    source, index = Path(path), Path(storage.path(POOL_INDEX))
-    if not source.exists() or source.stat().st_mtime <= index.stat().st_mtime:
+    changed = list(changed_content(old.pool, new.pool))
+    path = new.pool.path
+    if old.pool.fingerprint is None and path is not None and storage.is_local:  # an earlier version
+        source, index = Path(path), Path(storage.path(POOL_INDEX))
+        later = source.exists() and source.stat().st_mtime > index.stat().st_mtime
+        changed += [path] if later else []
+    if not changed:
         return None
-    return f"{path} changed after this run had read it: --rescore pool reads it again"
+    return f"{', '.join(changed)} changed after this run had read it: --rescore pool reads it again"
 
 
 def cautions(manifest: "RunManifest") -> list[str]:

@@ -13,7 +13,7 @@ from qibox.judges.base import Judge
 from qibox.judges.once import judge_once
 from qibox.responses import split_reasoning
 from qibox.selection.read import first_images
-from qibox.tables import POOL
+from qibox.tables import SAMPLES
 from qibox.verdict import Verdict
 
 
@@ -95,6 +95,6 @@ def as_samples(selection: pa.Table) -> pa.Table:
     """Return a selection's rows with the pool's columns; a sample's first image is its image."""
     columns = [
         first_images(selection["images"]) if name == "image" else selection[name]
-        for name in POOL.names
+        for name in SAMPLES.names
     ]
-    return pa.table(columns, names=POOL.names).cast(POOL)
+    return pa.table(columns, names=SAMPLES.names).cast(SAMPLES)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from qibox.engines.sources import fingerprint, hub_commit, local_directory
-from qibox.errors import UsageError, WeightsNotFoundError
+from qibox.engines.hub import commit_or_given, hub_commit
+from qibox.engines.sources import fingerprint, local_directory
+from qibox.errors import UsageError
 from qibox.evaluation.contamination import refuse_benchmarks
 from qibox.fields import changed
 from qibox.judges.chosen import chosen_judges
@@ -103,12 +104,8 @@ def _refuse_missing_parts(recipe: RecipeManifest, judge: JudgeManifest) -> None:
 def _identity(recipe: RecipeManifest, preview: bool) -> tuple[str, str | None]:
     directory = local_directory(recipe.policy)
     if directory is None:
-        try:
-            return recipe.policy, hub_commit(recipe.policy, recipe.revision)
-        except WeightsNotFoundError:
-            if not preview:
-                raise
-            return recipe.policy, recipe.revision
+        commit = (commit_or_given if preview else hub_commit)(recipe.policy, recipe.revision)
+        return recipe.policy, commit
     source = recipe.policy if recipe.policy.startswith("builtin:") else directory.resolve().name
     return source, fingerprint(directory)
 

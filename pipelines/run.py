@@ -27,6 +27,7 @@ from qibox.scoring.memory import share_arenas
 from qibox.scoring.opening import open_pool, open_run, sweep
 from qibox.scoring.plan import Job, Plan, make_plan, set_aside
 from qibox.scoring.progress import clear_progress, said_by_worker, take_stop
+from qibox.scoring.resolve import places_of
 from qibox.scoring.space import check_space
 from qibox.scoring.summary import Summary, summarise
 from qibox.scoring.turns import Turn, turns_of
@@ -59,10 +60,11 @@ def score_run(
         QiboxError: another process is writing the run.
     """
     storage = Storage(out)
+    places = places_of(manifest)
 
     def open_jobs() -> list[Job]:
         run = open_run(storage, manifest, rescore)
-        return [Job(run, open_pool(run, watcher))]
+        return [Job(run, open_pool(run, watcher), places=places)]
 
     (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
     return summary

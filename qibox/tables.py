@@ -12,7 +12,7 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as the dat
 
 RISKS = ("none", "explicit", "implicit")
 
-POOL = pa.schema(
+SAMPLES = pa.schema(  # what every pool shard has
     [
         ("sample_id", pa.string()),
         ("source", pa.string()),
@@ -24,6 +24,10 @@ POOL = pa.schema(
         ("meta", pa.string()),  # JSON: what the source says besides
     ]
 )
+
+# Shards of before there was a licence lack it, and views show null there; no shard's key counts it.
+POOL = SAMPLES.append(pa.field("license", pa.string()))  # the source's; null if it says none
+UNCOUNTED = ("license",)
 
 PROMPTS = pa.schema(
     [

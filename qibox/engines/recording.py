@@ -4,7 +4,7 @@ The format is described in :mod:`qibox.engines.replay`.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from qibox.engines.sources import content_digest
+from qibox.digests import content_digest
+from qibox.engines.sources import SAMPLE, SAMPLES, WHOLE
 from qibox.errors import UsageError
 from qibox.run.seal import SealedFile
 
@@ -165,15 +166,21 @@ def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
     return pa.table({name: arrays[name] for name in columns})
 
 
-def recording_fingerprint(source: str) -> str:
+def recording_fingerprint(source: str, models: Collection[str] | None = None) -> str:
     """``sha256:…`` of a recording's files, so that a changed recording is a changed model.
+
+    With ``models``, those that lie in a folder of another model do not count: a further model that
+    is recorded beside them changes nothing of theirs.
 
     Raises:
         UsageError: there is nothing there.
     """
     hasher = hashlib.sha256()
     root = Path(source).expanduser()
-    for path in _files(source):
+    files = _files(source)
+    if models is not None:
+        files = [path for path in files if _folder_model(path) in (None, *models)] or files
+    for path in files:
         name = path.relative_to(root).as_posix() if root.is_dir() else path.name
         hasher.update(f"{name}\0{path.stat().st_size}\0".encode())
         hasher.update(_digest(path, path.stat().st_size, path.stat().st_mtime_ns))
@@ -183,4 +190,4 @@ def recording_fingerprint(source: str) -> str:
 @cache
 def _digest(path: Path, size: int, changed: int) -> bytes:
     """The digest of a file as it is now; a panel's models often share one recording."""
-    return content_digest(path)
+    return content_digest(path, WHOLE, SAMPLES, SAMPLE)

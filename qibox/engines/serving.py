@@ -16,6 +16,7 @@ import time
 import urllib.request
 from typing import IO, Any
 
+from qibox.engines.hub import bring
 from qibox.engines.load import has_gpu, has_vllm
 from qibox.engines.served import KEY_VARIABLE, full_name
 from qibox.engines.sources import local_directory
@@ -74,6 +75,8 @@ class ModelServer:
         settings = check_settings("vllm", spec.settings)
         assert isinstance(settings, VLLMSettings)
         self._patience = settings.start_timeout_s
+        if local_directory(spec.source) is None:
+            bring(spec.source, spec.revision)  # before the server's time to start begins
         self._log: IO[bytes] | None = None if show_log else tempfile.TemporaryFile()  # noqa: SIM115
         command = [sys.executable, "-m", SERVER]
         command += flags(name, spec, spread(name, settings, gpus), host, self._port)

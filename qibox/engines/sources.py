@@ -8,7 +8,8 @@ import hashlib
 from importlib import resources
 from pathlib import Path
 
-from qibox.errors import UsageError, WeightsNotFoundError
+from qibox.digests import content_digest
+from qibox.errors import UsageError
 
 BUILTIN = "builtin:"
 WHOLE = 64 * 2**20  # bytes; larger files are fingerprinted by their size and samples
@@ -55,39 +56,5 @@ def fingerprint(directory: Path) -> str:
         if any(part.startswith(".") or part == "__pycache__" for part in name.parts):
             continue
         hasher.update(f"{name.as_posix()}\0{path.stat().st_size}\0".encode())
-        hasher.update(content_digest(path))
+        hasher.update(content_digest(path, WHOLE, SAMPLES, SAMPLE))
     return f"sha256:{hasher.hexdigest()}"
-
-
-def content_digest(path: Path) -> bytes:
-    """sha256 of a file, or of its samples where it is large."""
-    size = path.stat().st_size
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        if size <= WHOLE:
-            hasher.update(file.read())
-        else:
-            for i in range(SAMPLES):
-                file.seek(i * (size - SAMPLE) // (SAMPLES - 1))
-                hasher.update(file.read(SAMPLE))
-    return hasher.digest()
-
-
-def hub_commit(source: str, revision: str | None) -> str:
-    """The commit that a hub id and revision stand for, from the cache or the hub.
-
-    Raises:
-        WeightsNotFoundError: the model is neither in the local cache nor can it be reached.
-    """
-    from huggingface_hub import hf_hub_download
-
-    try:
-        config = hf_hub_download(source, "config.json", revision=revision)
-    except Exception as error:  # the hub's client raises a dozen kinds, all with one meaning here
-        raise WeightsNotFoundError(
-            f"model source '{source}'"
-            + (f" at revision {revision}" if revision else "")
-            + " is neither a directory nor in the local hub cache, and the hub did not give it "
-            f"({type(error).__name__}): download it first, or name a directory"
-        ) from error
-    return Path(config).parent.name  # …/snapshots/<commit>/config.json

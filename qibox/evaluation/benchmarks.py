@@ -21,9 +21,9 @@ from qibox.pool.ingest import marked_rows
 from qibox.run.directory import POOL_INDEX, PoolIndex, Run, RunManifest, read_run_manifest
 from qibox.run.layout import evaluation_home, pool_path, profile_home
 from qibox.run.storage import Storage
-from qibox.scoring.consent import compare
+from qibox.scoring.consent import changed_content, compare
 from qibox.scoring.plan import Job
-from qibox.scoring.resolve import settled_judges, settled_pool, settled_run
+from qibox.scoring.resolve import kept_recording, settled_judges, settled_pool, settled_run
 
 # Of a run's manifest, what every answer in it depends on.
 SHARED = ("pool", "limit", "panel.prompt", "panel.sampling")
@@ -104,7 +104,9 @@ class _Asked:
     @property
     def of_same_samples(self) -> bool:
         """Whether the samples that were read before are those that are wanted now."""
-        return self.earlier is not None and asked_alike(self.earlier, self.now, ("pool", "limit"))
+        if self.earlier is None or any(changed_content(self.earlier.pool, self.now.pool)):
+            return False
+        return asked_alike(self.earlier, self.now, ("pool", "limit"))
 
 
 def _asked_in(
@@ -131,7 +133,7 @@ def _asked(
         panel=PanelManifest(
             name="policies",
             about="Policies, asked as a panel is; their answers make no scores.",
-            models={each.name: each.spec for each in contenders},
+            models={e.name: kept_recording(e.spec, e.name, earlier) for e in contenders},
             prompt=questions.prompt,
             sampling=questions.sampling,
         ),

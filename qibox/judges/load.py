@@ -60,8 +60,10 @@ def engine_judge(manifest: JudgeManifest, engine: Engine) -> Judge:
     )
 
 
-def resolve_judge(manifest: JudgeManifest) -> JudgeManifest:
+def resolve_judge(manifest: JudgeManifest, *, preview: bool = False) -> JudgeManifest:
     """Settle what a verdict depends on: the model's engine and revision, or the recordings' hash.
+
+    For a ``preview`` the model's weights need not be here.
 
     Raises:
         UsageError: the model or the recordings cannot be found, or are not the ones that the
@@ -70,7 +72,8 @@ def resolve_judge(manifest: JudgeManifest) -> JudgeManifest:
     if manifest.model is not None:
         from qibox.engines.load import resolve_model
 
-        return manifest.model_copy(update={"model": resolve_model(manifest.model, manifest.name)})
+        model = resolve_model(manifest.model, manifest.name, preview=preview)
+        return manifest.model_copy(update={"model": model})
     if manifest.path is None:
         return manifest
     found = recordings_hash(manifest.path)

@@ -16,7 +16,7 @@ MAX_PIXELS = 64_000_000  # width × height; our choice: 192 MB as RGB, published
 # What a pool of parts says itself; all else each part says for its own rows.
 OF_COMBINED = {
     "name", "about", "source", "sources", "unverified", "obtain", "parts", "shard_size",
-    "benchmark", "rows",
+    "benchmark", "rows", "fingerprint",
 }  # fmt: skip
 
 
@@ -45,6 +45,8 @@ class PoolManifest(Manifest):
     # how to get a copy to `path`, where nothing loads it by itself
     obtain: Prose[str | None] = None
     revision: Deciding[str | None] = None  # commit of a hub repository
+    # sha256 of what lay at a local path when a run was made (qibox.pool.content); filled in then
+    fingerprint: Prose[str | None] = None
     # hub configurations; none: the only one; "*": all of them
     config: Deciding[tuple[str, ...]] = ()
     split: Deciding[str | None] = None

@@ -93,6 +93,7 @@ class RecipeManifest(Manifest):
 
     policy: Deciding[str]  # hub id, directory or builtin:<name>
     revision: Deciding[str | None] = None
+    size_b: Operating[Positive | None] = None  # the policy's parameters, billions
     judge: Deciding[str | None] = None  # null: the run's first judge
     # Cards, the last of those visible, for a judge that vLLM runs: the training starts and ends its
     # server there. 0: none, so that such a judge is asked where `qibox serve` runs it.

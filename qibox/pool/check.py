@@ -81,6 +81,7 @@ class Checker:
             "severity": _or_nulls(rows.severity, length, pa.int32()),
             "risk": self._risk(rows),
             "meta": self._meta(rows),
+            "license": pa.repeat(pa.scalar(self.manifest.license, pa.string()), length),
         }
         samples = pa.table([columns[field.name] for field in POOL], schema=POOL)
         names = None if rows.sample_id is None else text_hashes(whole(samples["sample_id"]))

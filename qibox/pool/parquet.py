@@ -19,6 +19,9 @@ from qibox.pool.rows import BATCH_BYTES, BATCH_ROWS, Rows, ahead
 
 LARGE = 256 << 20  # bytes of a row group held whole
 BUFFER = 1 << 20  # bytes of a column held while a row group is read piece by piece
+NUMBER_BYTES = 4  # of a row whose value is in the dictionary, at most
+HEADERS = 4096  # bytes around the numbers of a chunk, about
+USUAL_DICTIONARY = 2 << 20  # bytes; writers go over to plain values at 1 MiB
 
 
 def read_parquet(manifest: PoolManifest) -> Iterator[Rows]:
@@ -93,9 +96,43 @@ def _tables(file: pq.ParquetFile, manifest: PoolManifest, origin: str) -> Iterat
     check_columns(manifest, schema.names, origin)
     metadata = file.metadata
     groups = [metadata.row_group(at) for at in _groups(file)]
-    heaviest = max((g.total_byte_size / max(g.num_rows, 1) for g in groups), default=1.0)
-    rows = max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(heaviest, 1.0))))
     names = wanted_columns(manifest)
+    heaviest = max((_row_bytes(g, names) for g in groups), default=1.0)
+    rows = max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(heaviest, 1.0))))
     labels = labels_of(schema)
-    for batch in file.iter_batches(batch_size=rows, columns=names):
-        yield with_names(pa.Table.from_batches([batch]), labels)
+    for table in _together(file.iter_batches(batch_size=rows, columns=names)):
+        yield with_names(table, labels)
+
+
+def _row_bytes(group: pq.RowGroupMetaData, columns: list[str]) -> float:
+    """How large a row of a row group may be in memory.
+
+    Usually its share of the row group. But a value that repeats lies in its chunk's dictionary once
+    and is a number elsewhere: a chunk of numbers may hold many times its size, and so may one whose
+    dictionary is larger than writers let it grow with values that do not repeat. There a value is
+    taken to be as large as the dictionary.
+    """
+    rows = max(group.num_rows, 1)
+    hidden = 0
+    for chunk in (group.column(at) for at in range(group.num_columns)):
+        if chunk.path_in_schema.partition(".")[0] not in columns or not chunk.has_dictionary_page:
+            continue
+        dictionary = max(0, chunk.data_page_offset - chunk.dictionary_page_offset)
+        numbers = chunk.total_compressed_size - dictionary <= NUMBER_BYTES * rows + HEADERS
+        if numbers or dictionary > USUAL_DICTIONARY:
+            hidden += dictionary
+    return max(hidden, group.total_byte_size / rows)
+
+
+def _together(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in fewer pieces, where these are much smaller than they may be."""
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if 2 * rows > BATCH_ROWS or 2 * size > BATCH_BYTES:
+            yield pa.Table.from_batches(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield pa.Table.from_batches(held)

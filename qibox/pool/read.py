@@ -21,7 +21,7 @@ from qibox.pool.pictures import Pictures, open_pictures
 from qibox.pool.published import read_mssbench, read_vlguard
 from qibox.pool.rows import CheckedRows, Rows
 from qibox.pool.taxonomy import mapping_of
-from qibox.tables import POOL
+from qibox.tables import POOL, SAMPLES
 
 RECORD_READERS = {
     "jsonl": read_jsonl,
@@ -134,18 +134,20 @@ def _pictures(manifest: PoolManifest) -> Pictures | None:
     return None
 
 
-def _read_mini(manifest: PoolManifest) -> Iterator[CheckedRows]:
+def _read_mini(part: PoolManifest) -> Iterator[CheckedRows]:
     from qibox.mini.pool import SIZES, iter_samples
 
-    split = next((name for name in SIZES if name == (manifest.split or "train")), None)
+    split = next((name for name in SIZES if name == (part.split or "train")), None)
     if split is None:
         raise UsageError(
-            f"pool {manifest.name}: the miniature world has no split '{manifest.split}', "
+            f"pool {part.name}: the miniature world has no split '{part.split}', "
             f"only {', '.join(SIZES)}"
         )
     samples = iter_samples(split)
     start = 0
     while group := list(islice(samples, MINI_BATCH)):
-        table = pa.Table.from_pylist(group, schema=POOL)
+        table = pa.Table.from_pylist(group, schema=SAMPLES)
+        licenses = pa.repeat(pa.scalar(part.license, pa.string()), len(table))
+        table = table.append_column(POOL.field("license"), licenses)
         yield checked_samples(table, start)
         start += len(group)

@@ -10,7 +10,7 @@ from qibox.errors import DamagedFileError
 from qibox.run.layout import is_of_run, pool_path, rejects_path
 from qibox.run.storage import Storage
 from qibox.run.units import shard_key
-from qibox.tables import REJECTS
+from qibox.tables import REJECTS, UNCOUNTED
 
 SHARD_BYTES = 256 << 20  # a shard of large images closes early: workers hold a whole one
 
@@ -37,7 +37,7 @@ class ShardWriter:
             samples = samples.slice(part.num_rows)
             self._samples.append(part)
             self._rows += part.num_rows
-            self._bytes += part.nbytes
+            self._bytes += _size(part)
             if self._rows == self._shard_size or self._bytes >= SHARD_BYTES:
                 self._write()
 
@@ -68,7 +68,7 @@ class ShardWriter:
     def _room(self, samples: pa.Table) -> int:
         """How many of these samples the shard being filled takes: at least one."""
         rows: int = samples.num_rows
-        each: int = max(1, samples.nbytes // rows)
+        each: int = max(1, _size(samples) // rows)
         return max(1, min(self._shard_size - self._rows, rows, (SHARD_BYTES - self._bytes) // each))
 
     def _write(self) -> None:
@@ -97,3 +97,9 @@ class ShardWriter:
             self._storage.write_table(name, pa.concat_tables(self._rejects).cast(REJECTS))
             self._written_rejects.add(name)
             self._rejects = []
+
+
+def _size(samples: pa.Table) -> int:
+    """Bytes of samples, without what no key counts: keys tell where a shard ends."""
+    size: int = samples.drop_columns(UNCOUNTED).nbytes
+    return size

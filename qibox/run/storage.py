@@ -94,6 +94,15 @@ class Storage:
             n for n in names if not any(p.startswith(".") for p in PurePosixPath(n).parts)
         )
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file, by name; dot names too."""
+        self.fs.invalidate_cache()
+        if not self.exists(""):
+            return {}
+        found = self._patiently(lambda: self.fs.find(self.root, detail=True), "")
+        prefix = self.root.rstrip("/") + "/"
+        return {str(n).removeprefix(prefix): int(e["size"] or 0) for n, e in found.items()}
+
     @contextmanager
     def reading(self, name: str) -> Iterator[BinaryIO]:
         """Open a file to read bytes from; a pipe or a device, which might never end, is refused.

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from qibox.fields import identity
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import ModelSpec, PanelManifest
+from qibox.tables import UNCOUNTED
 
 # Raised when the meaning of a stage's output changes, so that old files are not taken for new ones.
 FORMAT = {"pool": 1, "responses": 1, "judgments": 1, "scores": 1}
@@ -74,8 +75,9 @@ def first_of(shard: Shard, samples: int) -> Shard:
 
 
 def shard_key(samples: pa.Table) -> str:
-    """Key of a pool shard: the hash of its rows, in order."""
-    return table_hash(samples, f"pool/{FORMAT['pool']}")
+    """Key of a pool shard: the hash of its rows, in order, in the columns that every shard has."""
+    counted = samples.select([n for n in samples.column_names if n not in UNCOUNTED])
+    return table_hash(counted, f"pool/{FORMAT['pool']}")
 
 
 def table_hash(table: pa.Table, what: str = "") -> str:

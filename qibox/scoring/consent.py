@@ -12,6 +12,9 @@ from typing import Literal, get_args
 
 from qibox.errors import UsageError
 from qibox.fields import Leaf, Role, differing, leaves
+from qibox.manifests.judge import JudgeManifest
+from qibox.manifests.panel import ModelSpec
+from qibox.manifests.pool import PoolManifest
 from qibox.run.directory import RunManifest
 from qibox.run.units import FORMAT
 
@@ -52,8 +55,13 @@ class Difference:
 def compare(old: RunManifest, new: RunManifest) -> list[Difference]:
     """The keys in which two manifests differ; versions and prose are left out."""
     before, after = _leaves(old), _leaves(new)
-    for key in list(_places_of_same_content(before, after)):
-        after[key] = before[key]
+    same_content = [
+        *_places_of_same_content(before, after),
+        *_places_of_same_pool(old.pool, new.pool, "pool"),
+    ]
+    for key in same_content:
+        if key in before and key in after:
+            after[key] = before[key]
     _fold(before, after)
     _fold(after, before)
     changed = [
@@ -66,6 +74,44 @@ def compare(old: RunManifest, new: RunManifest) -> list[Difference]:
         for key in differing(before, after)
     ]
     return [*changed, *_of_version(old)]
+
+
+def moved(old: RunManifest, new: RunManifest) -> bool:
+    """Whether a new manifest says anything otherwise, be it where the same content lies."""
+    return bool(differing(_leaves(old), _leaves(new)))
+
+
+def taken(old: RunManifest, new: RunManifest) -> RunManifest:
+    """A new manifest as a run takes it: whose content is the same stays under the name it has.
+
+    That name is part of keys, and where the content lies now is told apart from it
+    (:func:`qibox.scoring.resolve.places_of`).
+    """
+    models = {n: _named_as(old.panel.models.get(n), m) for n, m in new.panel.models.items()}
+    before = {judge.name: judge for judge in old.judges}
+    return new.model_copy(
+        update={
+            "panel": new.panel.model_copy(update={"models": models}),
+            "judges": tuple(_judge_named_as(before.get(j.name), j) for j in new.judges),
+        }
+    )
+
+
+def _named_as(old: ModelSpec | None, new: ModelSpec) -> ModelSpec:
+    same = old is not None and _same_content(old.revision, new.revision)
+    return new.model_copy(update={"source": old.source}) if old is not None and same else new
+
+
+def _judge_named_as(old: JudgeManifest | None, new: JudgeManifest) -> JudgeManifest:
+    if old is None:
+        return new
+    path = old.path if _same_content(old.revision, new.revision) else new.path
+    model = None if new.model is None else _named_as(old.model, new.model)
+    return new.model_copy(update={"path": path, "model": model})
+
+
+def _same_content(old: str | None, new: str | None) -> bool:
+    return old is not None and old.startswith("sha256:") and old == new
 
 
 def _of_version(old: RunManifest) -> Iterator[Difference]:
@@ -126,6 +172,24 @@ def _places_of_same_content(before: dict[str, Leaf], after: dict[str, Leaf]) -> 
         if name == "revision" and is_hash and after.get(key) == leaf:
             both = before.keys() & after.keys()
             yield from both & {f"{head}.source", f"{head}.path"}
+
+
+def _places_of_same_pool(old: PoolManifest, new: PoolManifest, key: str) -> Iterator[str]:
+    """Keys of a pool's places, and of its parts', where the same lies there."""
+    if old.fingerprint is not None and old.fingerprint == new.fingerprint:
+        yield from (f"{key}.path", f"{key}.images")
+    for before, after in zip(old.parts, new.parts, strict=False):
+        if not (isinstance(before, str) or isinstance(after, str)):
+            yield from _places_of_same_pool(before, after, f"{key}.parts.{after.name}")
+
+
+def changed_content(old: PoolManifest, new: PoolManifest) -> Iterator[str]:
+    """The paths of a pool, and of its parts, at which something else lies than did then."""
+    if None not in (old.fingerprint, new.fingerprint) and old.fingerprint != new.fingerprint:
+        yield str(new.path)
+    for before, after in zip(old.parts, new.parts, strict=False):
+        if not (isinstance(before, str) or isinstance(after, str)):
+            yield from changed_content(before, after)
 
 
 def _fold(own: dict[str, Leaf], other: dict[str, Leaf]) -> None:

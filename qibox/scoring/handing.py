@@ -13,9 +13,9 @@ import pyarrow as pa
 from qibox.run.storage import Storage, TableWriter
 from qibox.run.units import Unit
 from qibox.scoring.slices import SLICE_SAMPLES
-from qibox.tables import POOL
+from qibox.tables import SAMPLES
 
-LOOKED_AT = [name for name in POOL.names if name != "image"]  # by stages that hold no model
+LOOKED_AT = [name for name in SAMPLES.names if name != "image"]  # by stages that hold no model
 
 
 def shard_storage(storage: Storage, stages: Sequence[Sequence[Unit]]) -> Storage:

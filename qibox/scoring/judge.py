@@ -37,7 +37,7 @@ from qibox.scoring.mending import Patch, Places, inputs_edition
 from qibox.scoring.resolve import located_judge
 from qibox.scoring.slices import SLICE_SAMPLES, Source, one_chunk, slices
 from qibox.scoring.stage import Stage, TellRows
-from qibox.tables import JUDGMENTS, POOL, VERDICTS
+from qibox.tables import JUDGMENTS, SAMPLES, VERDICTS
 
 LOOKING_JUDGES = {"generative", "pairwise"}  # the others know or derive their verdicts
 UNMODELLED_JUDGES = {"oracle", "replay", "hash"}
@@ -95,7 +95,8 @@ class JudgeResponses(Stage[Judge]):
 
     def located(self, places: Mapping[str, str]) -> Self:
         """The judge's model and recordings at their full paths."""
-        return replace(self, judge=located_judge(self.judge))
+        place = places.get(f"judge {self.judge.name}")
+        return replace(self, judge=located_judge(self.judge, place))
 
     def load(self, *, allow_remote_code: bool = False) -> Judge:
         """Start the judge."""
@@ -233,6 +234,6 @@ class JudgeResponses(Stage[Judge]):
 
     def _responses(self, unit: Unit, models: Sequence[str]) -> list[Source]:
         """The pool and the models' responses, of a unit's shard."""
-        pool = [name for name in POOL.names if name != "image" or self.reads_images]
+        pool = [name for name in SAMPLES.names if name != "image" or self.reads_images]
         paths = [responses_path(model, unit.shard, unit.home) for model in models]
         return [Source(unit.pool, pool), *(Source(path, _RESPONSE, self.samples) for path in paths)]

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from qibox.judges.once import KNOWN, waits, without_response
 from qibox.scoring.mending import Mask, Places, holds, mask
 from qibox.scoring.slices import one_chunk
-from qibox.tables import IMAGE, JUDGMENTS, POOL, VERDICTS
+from qibox.tables import IMAGE, JUDGMENTS, SAMPLES, VERDICTS
 
 
 def judgment_rows(responses: pa.Table, verdicts: pa.Table, judge: str) -> pa.Table:
@@ -35,8 +35,8 @@ def with_all_columns(pool: pa.Table) -> pa.Table:
     """A slice of the pool; where pictures were not read, the image is null."""
     if "image" in pool.column_names:
         return pool
-    at = POOL.get_field_index("image")
-    return pool.add_column(at, POOL.field("image"), pa.nulls(len(pool), IMAGE))
+    at = SAMPLES.get_field_index("image")
+    return pool.add_column(at, SAMPLES.field("image"), pa.nulls(len(pool), IMAGE))
 
 
 def rows_to_ask(judged: pa.Array, said: pa.Array, reason: str | None) -> Mask:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from qibox.errors import TooManyRejectsError, UsageError
+from qibox.pool.content import with_fingerprints_of
 from qibox.run.directory import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
 from qibox.run.layout import is_of_run
 from qibox.run.storage import Storage
 from qibox.run.unwritten import Unwritten
-from qibox.scoring.consent import RescoreStage, check_consent, compare
+from qibox.scoring.consent import RescoreStage, check_consent, compare, moved, taken
 from qibox.scoring.plan import Job, Plan, make_plan
 from qibox.scoring.stages import ASKING_FOLDERS, STAGE_FOLDERS
 from qibox.scoring.summary import Summary, pool_count
@@ -24,11 +25,18 @@ def open_run(storage: Storage, manifest: RunManifest, rescore: RescoreStage | No
         _check_free(storage)
         return Run.create(storage, manifest)
     run = Run.open(storage.url)
+    manifest = taken(run.manifest, manifest)
     differences = compare(run.manifest, manifest)
     check_consent(differences, rescore, storage.url)
     if rescore == "pool":  # agreed to read it again; shards that stay the same are kept
         storage.remove(POOL_INDEX)
-    return Run.create(storage, manifest) if differences else run
+        return Run.create(storage, manifest)
+    if not differences and not moved(run.manifest, manifest):
+        return run
+    if storage.exists(POOL_INDEX):  # it was read: what it is known by stays what was read
+        pool = with_fingerprints_of(run.manifest.pool, manifest.pool)
+        manifest = manifest.model_copy(update={"pool": pool})
+    return Run.create(storage, manifest)
 
 
 def _check_free(storage: Storage) -> None:
@@ -91,15 +99,15 @@ def dry_plan(
     """
     from qibox.pool.ingest import ingest
 
-    run = Run(storage, manifest)
     index = None
     if storage.exists(RUN_FILE):
         old = Run.open(storage.url)
+        manifest = taken(old.manifest, manifest)
         check_consent(compare(old.manifest, manifest), rescore, storage.url)
         index = None if rescore == "pool" else old.pool_index()
     if index is None:
         index = ingest(Run(Unwritten(storage.url), manifest))
-    return make_plan(Job(run, index), retry=retry), index
+    return make_plan(Job(Run(storage, manifest), index), retry=retry), index
 
 
 def check_rejects(summary: Summary, allowed: float) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from qibox.engines.load import resolve_model
+from qibox.engines.recording import recording_fingerprint
 from qibox.errors import UsageError, WeightsNotFoundError
 from qibox.judges.load import resolve_judge
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import load_manifest
 from qibox.manifests.panel import EngineName, ModelSpec, PanelManifest
 from qibox.manifests.pool import PoolManifest
+from qibox.pool.content import with_fingerprints
 from qibox.pool.read import resolve_pool
 from qibox.run.directory import RUN_FILE, RunManifest
 from qibox.version import package_versions
@@ -99,25 +101,31 @@ def resolve_run(
     judges: Sequence[JudgeManifest],
     limit: int | None = None,
     earlier: RunManifest | None = None,
+    *,
+    anew: bool = False,
+    preview: bool = False,
 ) -> RunManifest:
     """Settle what is left open (engines, revisions), make paths relative, name the versions.
 
     What ``earlier``, the manifest of the run that goes on, settled on the hub stays as it is: a
-    branch that moved meanwhile does not change a run, and the hub is not asked again.
+    branch that moved meanwhile does not change a run, and the hub is not asked again, unless it is
+    to be asked ``anew``. For a ``preview`` the models' weights need not be here.
 
     Raises:
         UsageError: weights or recordings that are not there, a secret in a manifest.
     """
-    if earlier is not None:
-        panel = _pinned_panel(panel, earlier.panel)
+    pinned = None if anew else earlier
+    if pinned is not None:
+        panel = _pinned_panel(panel, pinned.panel)
     models = {}
     for name, spec in panel.models.items():
         with _naming(f"model '{name}'"):
-            models[name] = _relative_model(resolve_model(spec, name))
+            found = resolve_model(spec, name, preview=preview)
+            models[name] = _relative_model(kept_recording(found, name, earlier))
     return settled_run(
-        pool=settled_pool(pool, earlier),
+        pool=settled_pool(pool, pinned),
         panel=panel.model_copy(update={"models": models}),
-        judges=settled_judges(judges, earlier),
+        judges=settled_judges(judges, pinned, preview=preview),
         limit=limit,
     )
 
@@ -134,20 +142,23 @@ def settled_run(**fields: Any) -> RunManifest:
 
 
 def settled_pool(pool: PoolManifest, earlier: RunManifest | None = None) -> PoolManifest:
-    """The pool at a revision, its paths relative."""
+    """The pool at a revision, with what lies at its paths now; these relative."""
     pinned = pool if earlier is None else _pinned_pool(pool, earlier.pool)
-    return _relative_pool(resolve_pool(pinned))
+    return _relative_pool(with_fingerprints(resolve_pool(pinned)))
 
 
 def settled_judges(
-    judges: Sequence[JudgeManifest], earlier: RunManifest | None = None
+    judges: Sequence[JudgeManifest],
+    earlier: RunManifest | None = None,
+    *,
+    preview: bool = False,
 ) -> tuple[JudgeManifest, ...]:
     """The judges with what decides their verdicts filled in, their paths relative."""
     settled = []
     for judge in judges:
         pinned = judge if earlier is None else _pinned_judge(judge, earlier.judges)
         with _naming(f"judge '{judge.name}'"):
-            settled.append(_relative_judge(resolve_judge(pinned)))
+            settled.append(_relative_judge(resolve_judge(pinned, preview=preview)))
     return tuple(settled)
 
 
@@ -190,6 +201,23 @@ def _pinned_model(spec: ModelSpec, old: ModelSpec | None) -> ModelSpec:
     return spec.model_copy(update={"revision": old.revision}) if is_commit else spec
 
 
+def kept_recording(spec: ModelSpec, name: str, earlier: RunManifest | None) -> ModelSpec:
+    """A recorded model at the revision that a run has it at, if its recordings are those still.
+
+    Earlier versions took one revision of all that lay in a directory for each model in it. It holds
+    for a model as long as the recordings of those that have it in the run stay what they were.
+    """
+    old = None if earlier is None else earlier.panel.models.get(name)
+    if spec.engine != "replay" or old is None or old.engine != "replay" or earlier is None:
+        return spec
+    if old.revision in (None, spec.revision):
+        return spec
+    others = earlier.panel.models.items()
+    sharing = [m.settings.get("model") or n for n, m in others if m.revision == old.revision]
+    found = {recording_fingerprint(spec.source, these) for these in (None, sharing)}
+    return spec.model_copy(update={"revision": old.revision}) if old.revision in found else spec
+
+
 def located_model(spec: ModelSpec, place: str | None = None) -> ModelSpec:
     """The model with its weights at an absolute path, for workers that start elsewhere.
 
@@ -200,10 +228,20 @@ def located_model(spec: ModelSpec, place: str | None = None) -> ModelSpec:
     return spec.model_copy(update={"source": _absolute(place or spec.source)})
 
 
-def located_judge(judge: JudgeManifest) -> JudgeManifest:
-    """The judge with its model and recordings at absolute paths."""
-    model = None if judge.model is None else located_model(judge.model)
-    path = None if judge.path is None else _absolute(judge.path)
+def places_of(manifest: RunManifest) -> dict[str, str]:
+    """Where a manifest's models, by their ids, and judges, by ``judge NAME``, lie."""
+    places = {name: spec.source for name, spec in manifest.panel.models.items()}
+    for judge in manifest.judges:
+        place = judge.path if judge.model is None else judge.model.source
+        if place is not None:
+            places[f"judge {judge.name}"] = place
+    return places
+
+
+def located_judge(judge: JudgeManifest, place: str | None = None) -> JudgeManifest:
+    """The judge with its model and recordings at absolute paths; ``place`` as for models."""
+    model = None if judge.model is None else located_model(judge.model, place)
+    path = None if judge.path is None else _absolute(place or judge.path)
     return judge.model_copy(update={"model": model, "path": path})
 
 

@@ -67,7 +67,8 @@ class Stage(ABC, Generic[T]):
     def located(self, places: Mapping[str, str]) -> Self:
         """The same with models and recordings at full paths, for workers that start elsewhere.
 
-        ``places`` are those of models whose manifest holds no path, by id.
+        ``places`` are those that a manifest does not tell, as
+        :func:`qibox.scoring.resolve.places_of` names them.
         """
         return self
 

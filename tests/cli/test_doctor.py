@@ -34,6 +34,17 @@ def test_a_judge_behind_an_endpoint_is_checked_too(monkeypatch, tmp_path):
     assert "NO_SUCH_KEY" in output
 
 
+def test_the_disk_that_a_panel_and_its_judge_take_is_summed(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    output = run("--panel", "seven", "--judge", "grm")
+    # Billions of parameters × 2 bytes: 8.3 + 8.8 + 7.9 + 12.2 + 10.3 + 8.0 + 7.6 + 33.5 = 96.6.
+    assert "to fetch: 193 GB for 8 models (published sizes, not checked)" in output
+    assert "`qibox fetch --panel seven --judge grm` brings them" in output
+    rows = [line for line in output.splitlines() if "nvidia-h100-80gb" in line]
+    assert len(rows) == 8
+    assert "80 GB on 1 nvidia-h100-80gb" in rows[-1]
+
+
 def test_an_unknown_panel_is_one_sentence():
     with pytest.raises(UsageError, match="no panel manifest named 'nobody'"):
         CliRunner().invoke(command, ["--panel", "nobody"], catch_exceptions=False)

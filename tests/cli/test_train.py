@@ -56,7 +56,7 @@ def test_a_dry_run_needs_no_weights(run: Run, monkeypatch: pytest.MonkeyPatch) -
     assert "are not on this machine" in done.stdout
     real = qibox("train", run.storage.url, "--recipe", small)
     assert isinstance(real.exception, UsageError)
-    assert "download it first" in str(real.exception)
+    assert "`qibox fetch Qwen" in str(real.exception)
 
 
 def test_training_twice_does_nothing_the_second_time(run: Run, policy: Path) -> None:

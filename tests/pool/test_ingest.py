@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from qibox.errors import UsageError
 from qibox.manifests import PoolManifest, load_manifest
+from qibox.mini.pool import iter_samples
 from qibox.pool import shards
 from qibox.pool.ingest import ingest
 from qibox.run.layout import pool_path
@@ -201,3 +202,16 @@ def test_another_number_of_rows_than_published_is_said(
     caplog.clear()
     read(tmp_path, manifest, limit=1)
     assert caplog.messages == []
+
+
+def test_a_shard_says_each_samples_licence_and_its_key_does_not(tmp_path: Path) -> None:
+    """The key is that of before there was the column: computed by the version that lacked it."""
+    samples = pa.Table.from_pylist(list(iter_samples("train", 3)), schema=POOL)
+    pinned = "7a0c4f0541dcc75f53131d801a06c26e9eb7049baf385a466daee817c02599d9"
+    assert shard_key(samples) == pinned
+    told = samples.set_column(
+        samples.column_names.index("license"), POOL.field("license"), pa.array(["MIT"] * 3)
+    )
+    assert shard_key(told) == pinned
+    _, mini, _ = read(tmp_path, load_manifest(PoolManifest, "mini"), limit=3)
+    assert {s["license"] for s in mini} == {"Apache-2.0"}

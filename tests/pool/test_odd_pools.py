@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from qibox.manifests import PoolManifest
 from qibox.opened import OpenRun
+from qibox.pool.parquet import read_parquet
+from qibox.pool.rows import BATCH_BYTES
 from qibox.run.directory import Run
 from tests.commands import Done, qibox
 from tests.pool.making import images, picture, rows_of
@@ -197,3 +200,29 @@ def test_odd_entries_of_two_benchmarks_are_counted(panel: Path, tmp_path: Path) 
         assert len(samples(panel, pool, tmp_path / form)) == good
         found = [row["reason"] for row in rows_of(Run.open(tmp_path / form), "rejects")]
         assert [each[:20] for each in found] == [each[:20] for each in reasons]
+
+
+def test_a_picture_that_repeats_does_not_fill_the_memory(tmp_path: Path) -> None:
+    """200 rows of one 3 MB picture: 3 MB on the disk, and 600 MB if its batches are as many rows
+    as the file's size lets expect."""
+    large = pa.array([bytes(3 << 20)])
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), large)
+    table = pa.table({"question": [f"what is {at} ?" for at in range(200)], "image": column})
+    file = tmp_path / "pool.parquet"
+    pq.write_table(table, file, compression="none", store_schema=False)
+    assert file.stat().st_size < 4 << 20
+    own = PoolManifest(name="odd", about="", format="parquet", path=str(file))
+    sizes = [rows.image.nbytes for rows in read_parquet(own) if rows.image is not None]
+    assert sum(sizes) >= 200 * (3 << 20)
+    assert max(sizes) <= BATCH_BYTES
+
+
+def test_small_batches_are_read_together(tmp_path: Path) -> None:
+    """Small pictures in a dictionary of their own: batches stay as large as they were."""
+    pictures = [picture(at) for at in range(3000)]
+    table = pa.table({"question": [f"what is {at} ?" for at in range(3000)], "image": pictures})
+    pq.write_table(table, tmp_path / "pool.parquet")
+    own = PoolManifest(name="odd", about="", format="parquet", path=str(tmp_path / "pool.parquet"))
+    batches = list(read_parquet(own))
+    assert [number for rows in batches for number in rows.number.to_pylist()] == [*range(3000)]
+    assert min(map(len, batches[:-1])) > 500
