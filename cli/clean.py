@@ -91,10 +91,11 @@ def _print_parts(opened: "Run", run: str) -> None:
 
 def _print_removals(these: "list[Removal]") -> None:
     from qibox.cli import console
+    from qibox.cli.flags import spelled
     from qibox.scoring.space import size
 
     console.out.print("to remove:")
     for each in these:
         files = "1 file" if each.files == 1 else f"{each.files:,} files"
-        text = f"  {each.name} ({files}, {size(each.bytes)}): {each.then}"
+        text = f"  {each.name} ({files}, {size(each.bytes)}): {spelled(each.then)}"
         console.out.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -20,8 +20,10 @@ COMMANDS = (  # in the order of the work
     "show",
     "plot",
     "explore",
+    "clean",
     "manifests",
     "doctor",
+    "fetch",
 )
 
 

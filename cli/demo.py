@@ -1,13 +1,10 @@
 """`qibox demo`: the whole idea on the miniature world, each step explained, each a command."""
 
-import os
 import shlex
-import shutil
-import sys
-from pathlib import Path
 
 import click
 
+from qibox.cli.called import called
 from qibox.cli.commands import load_command
 from qibox.cli.flags import naming_options
 from qibox.run.directory import DEFAULT_RUN
@@ -83,19 +80,6 @@ def command(ctx: click.Context, out: str) -> None:
     console.heading("Look further", "Ask the run why: each line can be pasted as it stands.")
     for name, more, why in FURTHER:
         click.echo(f"  # {why}\n  {shlex.join([called(), name, out, *more])}")
-
-
-def called() -> str:
-    """What the shell calls this program: by its name where that is on the PATH, else by its path.
-
-    An environment that was built and not activated has it in a folder of its own.
-    """
-    own = Path(sys.executable).with_name("qibox")
-    found = shutil.which("qibox")
-    if not own.exists() or (found is not None and Path(found).resolve() == own.resolve()):
-        return "qibox"
-    near = os.path.relpath(own)
-    return str(own) if near.startswith("..") else near
 
 
 def _run(ctx: click.Context, name: str, arguments: list[str]) -> None:

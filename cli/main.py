@@ -7,6 +7,7 @@ stopped by Ctrl-C, SIGTERM and SIGHUP (:mod:`qibox.stopping`); 1 anything else.
 
 import contextlib
 import os
+import shlex
 import sys
 from typing import Any, NoReturn
 
@@ -49,9 +50,21 @@ class LazyGroup(click.Group):
                 raise
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+FIRST = (  # without a command: what to try, and what it shows
+    ("demo", "the whole idea on the miniature world, in minutes"),
+    ("doctor", "what this machine can run"),
+    ("score --help", "a pool of your own"),
+)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+)
 @click.version_option(__version__, prog_name="qibox")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Choose and train on the safety samples where vision-language models waver.
 
     pool → responses → judgments → scores → selection → policy: each arrow is one command, and SQL
@@ -60,6 +73,13 @@ def cli() -> None:
     \b
     Example: qibox demo
     """
+    if ctx.invoked_subcommand is not None:
+        return
+    from qibox.cli.called import called
+
+    click.echo(f"{ctx.get_help()}\n\nTo begin, paste a line as it stands:")
+    for line, what in FIRST:
+        click.echo(f"  # {what}\n  {shlex.quote(called())} {line}")
 
 
 def main() -> NoReturn:

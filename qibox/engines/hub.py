@@ -1,11 +1,10 @@
 """Weights on the hub: at which commit, whether they are here, how large they are, how they come.
 
 Fetched are safetensors, configuration and tokenizer into the hub's own cache; never pickled weights
-and never code. A download has a process of its own (``python -m qibox.engines.hub SOURCE``), so
+and never code. A download has a process of its own (``python -m qibox.engines.hub SOURCE REVISION CACHE``), so
 that it ends with whoever asked for it, at any moment, and counts against no engine's time to start.
 """
 
-import argparse
 import errno
 import json
 import logging
@@ -167,8 +166,7 @@ def fetch(
         raise WeightsNotFoundError(f"{named(source, revision)}: {_UNREACHABLE}")
     link, theirs = socket.socketpair()
     python = [sys.executable, "-P", "-m"]
-    wanted = [source, *(["--revision", revision] if revision else [])]
-    wanted += ["--cache", str(cache)] if cache else []
+    wanted = [source, revision or "", str(cache or "")]
     with theirs:
         process = subprocess.Popen(
             [
@@ -219,20 +217,16 @@ def _why(error: BaseException, unreachable: bool = False) -> str:
 
 def main() -> None:
     """Fetch one model, and say what came of it as JSON on stdout."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("source")
-    parser.add_argument("--revision")
-    parser.add_argument("--cache")
-    wanted = parser.parse_args()
+    source, revision, cache = sys.argv[1:]
     from huggingface_hub import snapshot_download
 
     answer: dict[str, object]
     try:
         folder = Path(
             snapshot_download(
-                wanted.source,
-                revision=wanted.revision,
-                cache_dir=wanted.cache,
+                source,
+                revision=revision or None,
+                cache_dir=cache or None,
                 allow_patterns=FILES,
                 ignore_patterns=COPIES,
             )

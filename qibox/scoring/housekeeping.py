@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.run.directory import Run
 from qibox.run.finished import POLICY_FILE
 from qibox.run.storage import Storage
@@ -106,7 +106,7 @@ def _leftovers(run: Run, sizes: dict[str, int], wanted: Wanted) -> Iterator[Remo
 
 
 def _named(run: Run, sizes: dict[str, int], wanted: Wanted) -> Iterator[Removal]:
-    again = f"`qibox score --out {run.url}` with the options of this run"
+    again = f"{command('score', out=run.url)} with the options of this run"
     for model in wanted.models:
         folder = _existing(run, sizes, "responses/model=", model, "model")
         then = f"its judgments go too; scores/ stay as they are; {again} asks it again"
@@ -120,7 +120,8 @@ def _named(run: Run, sizes: dict[str, int], wanted: Wanted) -> Iterator[Removal]
         yield from _removal(sizes, folder, f"{of}; {again} rates again")
     for pool in wanted.evaluations:
         folder = _existing(run, sizes, "evaluations/", pool, "evaluation")
-        then = f"policies' answers and verdicts; `qibox eval {run.url} --pool {pool}` asks again"
+        asks = command("eval", run.url, pool=pool)
+        then = f"policies' answers and verdicts; {asks} asks again"
         yield from _removal(sizes, folder, then)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qibox.cli.demo import FURTHER, called
+from qibox.cli.called import called
+from qibox.cli.demo import FURTHER
 from tests.runs import sample, write_run
 
 BIN = Path(sys.executable).parent

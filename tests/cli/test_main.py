@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -15,6 +18,19 @@ def test_the_list_of_commands_names_each_with_a_line() -> None:
     assert shown.exit_code == 0
     for name in COMMANDS:
         assert re.search(rf"^  {name}  +\S", shown.output, re.MULTILINE), name
+
+
+def test_without_a_command_it_ends_with_lines_that_can_be_pasted() -> None:
+    """From the repository's root without its environment's folder on the PATH, as after setup."""
+    program = Path(sys.executable).with_name("qibox")
+    bare = {**os.environ, "PATH": os.defpath}
+    shown = subprocess.run([program], capture_output=True, text=True, env=bare, cwd=ROOT)
+    assert shown.returncode == 0
+    lines = [line.strip() for line in shown.stdout.partition("paste a line")[2].splitlines()]
+    pasted = [line for line in lines[1:] if not line.startswith("#")]
+    assert [line.split()[1:] for line in pasted] == [["demo"], ["doctor"], ["score", "--help"]]
+    done = subprocess.run(pasted[2], shell=True, capture_output=True, text=True, env=bare, cwd=ROOT)
+    assert (done.returncode, "Example: qibox score" in done.stdout) == (0, True)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

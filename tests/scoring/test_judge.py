@@ -11,7 +11,7 @@ from qibox.run.layout import judgments_path, pool_path, responses_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.judge import JudgeResponses
-from qibox.tables import JUDGMENTS, POOL, RESPONSES, VERDICTS
+from qibox.tables import JUDGMENTS, RESPONSES, SAMPLES, VERDICTS
 from qibox.verdict import VerdictWeights
 
 Said = Sequence[tuple[str, str | None]]  # (sample_id, text or None where there is no response)
@@ -25,7 +25,7 @@ class Counting:
         self.asked: list[list[tuple[str, str]]] = []
 
     def judge(self, samples: pa.Table, responses: pa.Table) -> pa.Table:
-        assert samples.schema.remove_metadata().equals(POOL)
+        assert samples.schema.remove_metadata().equals(SAMPLES)
         columns = (responses["sample_id"].to_pylist(), responses["text"].to_pylist())
         self.asked.append(list(zip(*columns, strict=True)))
         return self.inner.judge(samples, responses)
@@ -36,7 +36,7 @@ class Counting:
 
 def pool(*ids: str) -> pa.Table:
     rows = [{"sample_id": i, "question": "q", "image": {"bytes": b"p", "path": None}} for i in ids]
-    return pa.Table.from_pylist(rows, schema=POOL)
+    return pa.Table.from_pylist(rows, schema=SAMPLES)
 
 
 def responses(said: Said, model: str = "m") -> pa.Table:
