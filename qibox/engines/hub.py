@@ -1,8 +1,10 @@
 """Weights on the hub: at which commit, whether they are here, how large they are, how they come.
 
 Fetched are safetensors, configuration and tokenizer into the hub's own cache; never pickled weights
-and never code. A download has a process of its own (``python -m qibox.engines.hub SOURCE REVISION CACHE``), so
-that it ends with whoever asked for it, at any moment, and counts against no engine's time to start.
+and never code. A download has a process of its own, so that it ends with whoever asked for it, at
+any moment, and counts against no engine's time to start::
+
+    python -m qibox.engines.hub SOURCE REVISION CACHE
 """
 
 import errno
@@ -16,6 +18,7 @@ import sys
 import urllib.request
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from qibox import stopping
@@ -120,8 +123,9 @@ def bytes_to_fetch(source: str, revision: str | None = None, cache: Path | None 
         WeightsNotFoundError: the hub does not answer, or does not give it.
     """
     from huggingface_hub import snapshot_download
-    from tqdm.auto import tqdm
+    from huggingface_hub.utils.tqdm import tqdm
 
+    silent: Any = partial(tqdm, disable=True)
     try:
         listed = snapshot_download(
             source,
@@ -130,7 +134,7 @@ def bytes_to_fetch(source: str, revision: str | None = None, cache: Path | None 
             allow_patterns=FILES,
             ignore_patterns=COPIES,
             dry_run=True,
-            tqdm_class=partial(tqdm, disable=True),
+            tqdm_class=silent,
         )
     except Exception as error:  # as in hub_commit
         raise WeightsNotFoundError(f"{source}: {_why(error)}") from error

@@ -121,7 +121,8 @@ def _row_bytes(group: pq.RowGroupMetaData, columns: list[str]) -> float:
         numbers = chunk.total_compressed_size - dictionary <= NUMBER_BYTES * rows + HEADERS
         if numbers or dictionary > USUAL_DICTIONARY:
             hidden += dictionary
-    return max(hidden, group.total_byte_size / rows)
+    share: float = group.total_byte_size / rows
+    return max(hidden, share)
 
 
 def _together(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
