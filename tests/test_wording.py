@@ -15,7 +15,6 @@ OF_OTHER_PROGRAMS = {  # which options of which program a file gives or names
     "grpo/sharding.py": {"--config_file", "--num_processes"},  # accelerate launch
     "grpo/train.py": {"--nproc-per-node"},
     "pipelines/wave.py": {"--direct_num_workers"},  # Apache Beam
-    "qibox/doctor/fit.py": {"--"},  # no option: folders of the hub's cache, strokes of lines
     "qibox/figures/style.py": {"--"},
 }
 PROGRAMS = {f"qibox/mini/train/{name}.py" for name in ("__main__", "__init__")}  # have their own
