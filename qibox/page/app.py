@@ -157,7 +157,7 @@ def _(
     place = get_shown()
     limit, offset = place.rows(matching)
     ids = context.samples.ids(_box, order.value, _chosen, limit, offset)
-    found = context.samples.read(ids)
+    found = context.samples.read(ids, answers=place.is_one)
     steps = mo.ui.array(
         [
             mo.ui.button(
@@ -173,7 +173,8 @@ def _(
         ]
     )
     if not place.is_one:
-        content = html.gallery(found, [f"{button}" for button in opens])
+        verdicts = context.samples.verdicts(ids)
+        content = html.gallery(found, verdicts, [f"{button}" for button in opens])
     else:
         content = html.opened(found[0]) if found else "<p>no such sample any more</p>"
     where = cells.where(offset, len(found), matching)

@@ -1,6 +1,6 @@
 """What the page shows of tables, as HTML: every value goes through :mod:`qibox.opened.html`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -76,16 +76,18 @@ def _largest(mix: Sequence[MixRow]) -> Iterator[MixRow]:
             yield MixRow(dimension, f"all others ({len(rest)})", *sums)
 
 
-def card(sample: Sample, button: str) -> str:
-    """A sample in the gallery; ``button`` is markup of our own."""
+def card(sample: Sample, verdicts: tuple[int, int], button: str) -> str:
+    """A sample in the gallery, with how many of how many answers are unsafe.
+
+    ``button`` is markup of our own.
+    """
     scores = sample.scores or {}
-    judged = [j for a in sample.answers for j in a.judgments[:1] if j["safe"] is not None]
-    unsafe = sum(not j["safe"] for j in judged)
+    unsafe, judged = verdicts
     return (
         f"<div class='card'>{image_tag(sample.image, 206)}"
         f"<div class='q'>{text(sample.row['question'])}</div>"
         f"<div>Q {text(scores.get('quality'))} · U {text(scores.get('instability'))}<br>"
-        f"<span class='{'unsafe' if unsafe else 'safe'}'>{unsafe} of {len(judged)} unsafe</span>"
+        f"<span class='{'unsafe' if unsafe else 'safe'}'>{unsafe} of {judged} unsafe</span>"
         f"</div>{button}</div>"
     )
 
@@ -95,10 +97,15 @@ def heading(words: str) -> str:
     return page(f"<div class='h'>{text(words)}</div>")
 
 
-def gallery(samples: Sequence[Sample], buttons: Sequence[str]) -> str:
+def gallery(
+    samples: Sequence[Sample], verdicts: Mapping[str, tuple[int, int]], buttons: Sequence[str]
+) -> str:
     """Cards of some samples; ``buttons`` are markup of our own."""
-    cards = "".join(card(one, button) for one, button in zip(samples, buttons, strict=True))
-    return f"<div class='gallery'>{cards}</div>"
+    cards = (
+        card(one, verdicts[one.row["sample_id"]], button)
+        for one, button in zip(samples, buttons, strict=True)
+    )
+    return f"<div class='gallery'>{''.join(cards)}</div>"
 
 
 def bar(buttons: Sequence[str], where: str, number: int) -> str:

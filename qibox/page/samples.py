@@ -179,7 +179,10 @@ class Samples:
         return int(self.ask(f"select count(*) from samples where {where}", *values)[0][0])
 
     def read(self, found: Sequence[tuple[str, int]], answers: bool = True) -> list[Sample]:
-        """Samples with their pictures, scores and, unless told otherwise, answers and verdicts."""
+        """Samples with their pictures, scores and, unless told otherwise, answers and verdicts.
+
+        For a gallery, :meth:`verdicts` counts what the answers came to.
+        """
         rows: dict[str, dict[str, Any]] = {}
         said: dict[str, list[Answer]] = {sample_id: [] for sample_id, _ in found}
         for shard in sorted({shard for _, shard in found}):
@@ -195,6 +198,20 @@ class Samples:
         scores = {row["sample_id"]: row for row in known.to_arrow_table().to_pylist()}
         return [Sample(rows[i], scores.get(i), tuple(said[i]), ()) for i, _ in found if i in rows]
 
+    def verdicts(self, found: Sequence[tuple[str, int]]) -> dict[str, tuple[int, int]]:
+        """How many answers to each sample the first judge calls unsafe, of how many it judged."""
+        judge = self.run.manifest.judges[0].name
+        counts = {sample_id: (0, 0) for sample_id, _ in found}
+        for shard in sorted({shard for _, shard in found}):
+            ids = [sample_id for sample_id, at in found if at == shard]
+            for model in self.run.manifest.panel.models:
+                name = judgments_path(judge, model, shard)
+                for row in self._rows(name, ids, ["sample_id", "safe"]):
+                    unsafe, judged = counts[row["sample_id"]]
+                    if row["safe"] is not None:
+                        counts[row["sample_id"]] = unsafe + (not row["safe"]), judged + 1
+        return counts
+
     def _answers(self, shard: int, ids: list[str]) -> list[tuple[str, Answer]]:
         manifest = self.run.manifest
         found = []
@@ -208,7 +225,9 @@ class Samples:
                 found.append((str(row["sample_id"]), Answer(row, judged)))
         return found
 
-    def _rows(self, name: str, ids: list[str]) -> list[dict[str, Any]]:
+    def _rows(
+        self, name: str, ids: list[str], columns: list[str] | None = None
+    ) -> list[dict[str, Any]]:
         """Rows of some samples in a file, from the row groups that may hold them."""
         storage = self.run.storage
         if not storage.exists(name):
@@ -224,7 +243,7 @@ class Samples:
                     and not any(known.min <= i <= known.max for i in ids)
                 ):
                     continue
-                table = parquet.read_row_group(number)
+                table = parquet.read_row_group(number, columns=columns)
                 rows += table.filter(pc.is_in(table["sample_id"], value_set=wanted)).to_pylist()
         return rows
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from qibox.errors import UsageError
+from qibox.page import boxes
 from qibox.page.context import Context, put, take_back
 from qibox.page.gate import App, Gate
 
@@ -29,6 +30,9 @@ def make_app(context: Context, token: str) -> tuple[App, "SessionManager"]:
     import marimo
 
     put(context)
+    # What a process draws first takes it a second: that is not to be a visitor's.
+    boxes.axes(context, boxes.BY_NUMBER)
+    boxes.histograms(context, context.first_box())
     builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token)
     inner: Any = builder.with_app(path="", root=str(APP)).build()
     (mounted,) = inner.routes

@@ -50,7 +50,7 @@ def test_whatever_a_table_holds_is_text(words: str, tmp_path: Path) -> None:
     printable = "".join(c if c.isprintable() else "\ufffd" for c in words)
     assert printable in shown.text
     assert Seen(html.table([words], [[words]])).text == printable * 2
-    assert {t for t, _ in Seen(html.card(bad, "")).tags} == {"div", "img", "br", "span"}
+    assert {t for t, _ in Seen(html.card(bad, (1, 2), "")).tags} == {"div", "img", "br", "span"}
     mixed = Seen(html.mix_table([*mix_rows("risk", [(words, 1, 1)])]))
     assert {t for t, _ in mixed.tags} == {
         t for t, _ in Seen(html.mix_table([*mix_rows("risk", [("a", 1, 1)])])).tags

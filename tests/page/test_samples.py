@@ -52,6 +52,9 @@ def test_samples_come_in_order_filtered_and_with_all_their_answers(context: Cont
     assert (first.row["sample_id"], second.row["sample_id"]) == ("s9", "s6")
     assert len(first.answers) == len(MODELS) * K
     assert first.image is not None
+    # The first model's answers are safe, the second's unsafe, and its last one failed.
+    assert context.samples.verdicts(found) == {"s9": (1, 3), "s6": (1, 3)}
+    assert context.samples.read(found, answers=False)[1].answers == ()
     with qibox.open(context.name) as opened:
         assert first.answers == opened.sample("s9").answers
 
