@@ -21,7 +21,7 @@ def _() -> Any:
 
     context = current()
     first = context.first_box()
-    get_box, set_box = mo.state(first)
+    get_box, set_box = mo.state(first, allow_self_loops=True)
     get_drawn, set_drawn = mo.state(0)  # counts how often the box is to be drawn anew
     get_shown, set_shown = mo.state(cells.GALLERY, allow_self_loops=True)
     visit = boxes.Visit(first, set_box, set_drawn, set_shown)
@@ -99,7 +99,7 @@ def _(get_box: Any, html: Any, mo: Any, tab: Any, visit: Any) -> Any:
         [
             mo.ui.number(
                 *(0 if edge == "u_min" else 1, 4.5 if edge == "u_min" else 10),
-                step=0.0001,
+                step=0.000001,
                 value=getattr(_box, edge),
                 label=label,
                 debounce=True,
@@ -112,7 +112,7 @@ def _(get_box: Any, html: Any, mo: Any, tab: Any, visit: Any) -> Any:
             )
         ]
     )
-    mo.hstack([*fields, mo.Html(html.page(kind="left"))], justify="start")
+    mo.Html(html.page(html.anew("".join(f"{each}" for each in fields), visit.emptied), kind="left"))
     return (fields,)
 
 

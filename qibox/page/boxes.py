@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 BY_NUMBER: Final = "number of samples"
 SIZE: Final = (6.6, 4.6)  # inches, of the density
-DIGITS: Final = 4  # decimals of an edge, as it is shown
+DIGITS: Final = 4  # decimals of an edge that was dragged
+TYPED_DIGITS: Final = 6  # and of one that was typed: scores are written with so many
 
 
 class Visit:
@@ -30,6 +31,7 @@ class Visit:
         set_shown: Callable[[Place], None],
     ) -> None:
         self.box = first  # reading it makes no cell depend on it
+        self.emptied = 0  # how often a field was, and is to be shown anew
         self._set_box = set_box
         self._set_drawn = set_drawn
         self._set_shown = set_shown
@@ -57,10 +59,11 @@ class Visit:
     def typed(self, edge: str, value: float | None) -> None:
         """Put one edge where it was typed; an emptied field gets its edge back."""
         if value is None:
+            self.emptied += 1
             self._set_box(self.box)
             return
         edges = {name: getattr(self.box, name) for name in ("q_low", "q_high", "u_min")}
-        self.move(boxed(**{**edges, edge: value}), True)
+        self.move(boxed(**{**edges, edge: value}, digits=TYPED_DIGITS), True)
 
 
 def axes(context: Context, colour: str) -> "Axes":
@@ -70,14 +73,14 @@ def axes(context: Context, colour: str) -> "Axes":
     return coloured_figure(context.samples.coloured(colour), colour, SIZE).axes[0]
 
 
-def boxed(q_low: float, q_high: float, u_min: float) -> Box:
-    """The box nearest to some edges that scores can lie in; rounded as it is shown."""
+def boxed(q_low: float, q_high: float, u_min: float, digits: int = DIGITS) -> Box:
+    """The box nearest to some edges that scores can lie in, rounded."""
     q_low, q_high = sorted((q_low, q_high))
     floor, ceiling = QUALITY_RANGE
     return Box(
-        round(min(max(q_low, floor), ceiling), DIGITS),
-        round(min(max(q_high, floor), ceiling), DIGITS),
-        round(min(max(u_min, 0.0), INSTABILITY_RANGE[1]), DIGITS),
+        round(min(max(q_low, floor), ceiling), digits),
+        round(min(max(q_high, floor), ceiling), digits),
+        round(min(max(u_min, 0.0), INSTABILITY_RANGE[1]), digits),
     )
 
 

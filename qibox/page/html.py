@@ -109,10 +109,15 @@ def gallery(
 
 
 def bar(buttons: Sequence[str], where: str, number: int) -> str:
-    """Buttons to go on with, and where one is.
+    """Buttons to go on with, and where one is; for each number they are new ones."""
+    return anew(f"{''.join(buttons)}<span id='where'>{text(where)}</span>", number)
 
-    The page hears no key while one of its buttons has the focus, and keeps a button that stands
-    where one stood before: in another element than before it is a new one, without the focus.
+
+def anew(content: str, number: int) -> str:
+    """Elements of marimo's that are new ones for the next number.
+
+    The page keeps an element that stands where one stood, with its focus, while which no key is
+    heard, and with what was typed into it: so it is put into another one than before.
     """
     kind = "div" if number % 2 else "section"
-    return f"<{kind} class='steps'>{''.join(buttons)}<span id='where'>{text(where)}</span></{kind}>"
+    return f"<{kind} class='steps'>{content}</{kind}>"

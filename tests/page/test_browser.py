@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import signal
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -98,6 +99,7 @@ def test_a_box_is_moved_a_sample_opened_and_the_command_selects_what_was_shown(
         page, _, token = served.address.partition("?")
         assert status(page) == status(f"{page}?access_token=x") == 403
         assert status(f"{page}api/files/list?{token}") == 404
+    assert served.process.returncode == 128 + signal.SIGTERM  # though a visit was open
 
 
 def test_twenty_hostile_strings_are_text_and_a_report_opens_alone(

@@ -85,7 +85,9 @@ def test_an_emptied_field_gets_its_edge_back_and_a_touch_moves_nothing() -> None
     visit.dragged(4.123456, 8, 1, 4.5)
     assert boxes == [first]
     visit.typed("u_min", 2)
-    assert boxes[1:] == [Box(4.1235, 8, 2)]
+    assert boxes[1:] == [Box(4.123456, 8, 2)]
+    visit.dragged(4.123456, 8, 3, 4.5)
+    assert boxes[2:] == [Box(4.1235, 8, 3)]
 
 
 def test_histograms_are_a_picture(context: Context) -> None:
