@@ -46,7 +46,7 @@ def conduct_table(conduct: "pd.DataFrame") -> str:
     return said + html.table((*names, "unsafe", "reasoned", "cut off", "failed"), rows)
 
 
-def _number(value: float, times: int = 1, unit: str = "") -> str:
-    if value != value:  # NaN: nothing was judged
+def _number(value: float | None, times: int = 1, unit: str = "") -> str:
+    if value is None or value != value:  # nothing was judged
         return "–"
     return f"{value * times:.1f} {unit}".strip() if times > 1 else f"{value:.2f}"
