@@ -123,12 +123,14 @@ def command(
     """
     from qibox.cli import console
     from qibox.grpo.judge_place import check_place, settled_judge
+    from qibox.grpo.lengths import left_out
     from qibox.grpo.reporting import reporters
     from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
     from qibox.judges.placing import placed
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
+    from qibox.selection.read import read_selection
 
     console.err.quiet = os.environ.get("RANK", "0") != "0"  # of several processes one tells
     opened = Run.open(run)
@@ -138,6 +140,10 @@ def command(
     overwrite, folder = options["overwrite"], f"{run}/policies/{name}"
     if dry_run:
         _print_plan(plan, folder, None if overwrite else changes(opened.storage, plan))
+        if plan.policy_revision is not None:
+            left = left_out(read_selection(opened.storage, selection), wanted)
+            if left is not None:
+                console.out.print(f"# {left}", soft_wrap=True)
         return
     reporters(options["report_to"])
     count = int(os.environ.get("WORLD_SIZE", processes or 1))
@@ -197,6 +203,7 @@ def _train(
     main = os.environ.get("RANK", "0") == "0"
     lock = locked(run.storage, f"policies/.{plan.name}.lock", folder) if main else nullcontext()
     with lock, counting("training", recipe.steps) as advance:
+        conduct = conduct | {"tell": console.err.print}
         train(run, plan, recipe, lambda _, metrics: advance(1, _remark(metrics)), **conduct)
 
 

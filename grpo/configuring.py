@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from qibox.engines.load import has_gpu
@@ -191,11 +192,10 @@ def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText
 
-    source = policy_directory(recipe)
-    where = {"revision": recipe.revision} if isinstance(source, str) else {}
     frozen = "float32" if recipe.lora is None else recipe.lora.frozen
+    source, where = policy_source(recipe)
     try:
         model = AutoModelForImageTextToText.from_pretrained(
             source,
@@ -203,9 +203,44 @@ def load_policy(recipe: RecipeManifest) -> tuple[Any, Any]:
             use_safetensors=True,
             **where,
         )
-        loader: Any = AutoProcessor  # transformers leaves it untyped
-        processor = loader.from_pretrained(source, **where)
     except (OSError, ValueError, SafetensorError) as error:
         raise QiboxError(f"policy '{recipe.policy}' cannot be loaded: {error}") from error
+    return model, load_processor(recipe)
+
+
+def load_processor(recipe: RecipeManifest) -> Any:
+    """Load the start policy's processor, with the recipe's limits of pixels.
+
+    Raises:
+        UsageError: the processor has no such limits.
+    """
+    from transformers import AutoProcessor
+
+    source, where = policy_source(recipe)
+    limits = pixel_limits(recipe)
+    loader: Any = AutoProcessor  # transformers leaves it untyped
+    try:
+        processor = loader.from_pretrained(source, **where, **limits)
+    except (OSError, ValueError) as error:
+        raise QiboxError(f"policy '{recipe.policy}' cannot be loaded: {error}") from error
+    size = getattr(getattr(processor, "image_processor", None), "size", None) or {}
+    for name, value in limits.items():
+        if size.get({"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}[name]) != value:
+            raise UsageError(
+                f"the recipe says {name} {value}, and the processor of policy '{recipe.policy}' "
+                f"has no limit of pixels: set {name}: null"
+            )
     processor.tokenizer.padding_side = "left"  # Qwen's position code fails on right-padded prompts
-    return model, processor
+    return processor
+
+
+def pixel_limits(recipe: RecipeManifest) -> dict[str, int]:
+    """The limits of pixels that a recipe sets, by the name that processors and vLLM give them."""
+    limits = {"min_pixels": recipe.min_pixels, "max_pixels": recipe.max_pixels}
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def policy_source(recipe: RecipeManifest) -> tuple[Path | str, dict[str, str | None]]:
+    """What transformers loads the start policy from, and at which revision."""
+    source = policy_directory(recipe)
+    return source, {"revision": recipe.revision} if isinstance(source, str) else {}

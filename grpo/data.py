@@ -25,7 +25,7 @@ def training_dataset(selection: pa.Table, tokenizer: Any) -> Any:
     def load(batch: dict[str, list[int]]) -> dict[str, list[Any]]:
         rows = selection.select(["sample_id", "risk", "prompt", "images"]).take(batch["row"])
         values: dict[str, list[Any]] = rows.to_pydict()
-        values["prompt"] = [_messages(turns, neutral) for turns in values["prompt"]]
+        values["prompt"] = [prompt_messages(turns, neutral) for turns in values["prompt"]]
         values["images"] = [
             [decode_image(image["bytes"]) for image in images or []] for images in values["images"]
         ]
@@ -34,7 +34,8 @@ def training_dataset(selection: pa.Table, tokenizer: Any) -> Any:
     return Dataset.from_dict({"row": list(range(len(selection)))}).with_transform(load)
 
 
-def _messages(turns: list[dict[str, Any]], neutral: Neutraliser) -> list[dict[str, Any]]:
+def prompt_messages(turns: list[dict[str, Any]], neutral: Neutraliser) -> list[dict[str, Any]]:
+    """A selection's prompt as chat messages, with the template's control tokens broken in it."""
     return [
         {
             "role": turn["role"],

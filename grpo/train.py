@@ -28,6 +28,7 @@ from qibox.grpo.configuring import load_policy, training_arguments
 from qibox.grpo.data import training_dataset
 from qibox.grpo.judge_place import asked_judge
 from qibox.grpo.judging import SelectionJudge
+from qibox.grpo.lengths import context_of, short_enough
 from qibox.grpo.progress_log import Keeper, Metrics, OnStep, ProgressLog
 from qibox.grpo.reporting import prepare as prepare_trackers
 from qibox.grpo.rollout import Rate
@@ -58,6 +59,7 @@ def train(
     overwrite: bool = False,
     judge_at: str | None = None,
     report_to: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda sentence: None,
 ) -> None:
     """Train a policy and write it into the run; go on where the same training was stopped.
 
@@ -70,6 +72,7 @@ def train(
         overwrite: drop checkpoints of another training of this name.
         judge_at: where the judge's model is served; None: it is loaded here, or on judge_gpus.
         report_to: trackers that are told what is measured, under transformers' names.
+        tell: is told in a sentence which samples are left out.
 
     Raises:
         QiboxError: a disk has no room, or the judge stopped answering; a checkpoint is kept then.
@@ -98,6 +101,8 @@ def train(
         trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
         check_sharded(trainer)
         if main:  # not before all has been loaded that may fail to load
+            if trainer.left_out is not None:
+                tell(str(trainer.left_out))
             unfinished.claim(plan, overwrite=overwrite)
         rows = _learn(trainer, unfinished, rollouts, on_step, save_every)
         save_policy(trainer, recipe, plan.policy, Path(arguments.output_dir))
@@ -206,6 +211,7 @@ def make_trainer(
     from qibox.grpo.trainer import SafetyTrainer
 
     model, processor = load_policy(recipe)
+    selection, left_out = short_enough(selection, processor, recipe, context_of(model.config))
     trainer = SafetyTrainer(
         recipe=recipe,
         rate=rate,
@@ -217,6 +223,7 @@ def make_trainer(
         peft_config=adapter_settings(recipe.lora, model),
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.left_out = left_out
     return trainer
 
 
@@ -244,6 +251,7 @@ def _lineage(
         "versions": {name: version(name) for name in packages},
         "processes": trainer.args.world_size,
         "sharded_by": sharded_by(trainer),
+        "left_out": None if trainer.left_out is None else trainer.left_out.lineage(),
         "seconds": round(seconds, 1),
         "last_step": rows[-1] if rows else None,
     }

@@ -17,6 +17,7 @@ from transformers import set_seed
 from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from qibox.grpo.configuring import pixel_limits
 from qibox.grpo.conversation import inserted_turn
 from qibox.grpo.credit import token_advantages
 from qibox.grpo.judging import Rating
@@ -45,7 +46,7 @@ class SafetyTrainer(GRPOTrainer):
         self.multiplier = Multiplier(recipe.cost_limit, recipe.multiplier_rate)
         self._extra_rollouts = 0  # of the round
         self._drawn: Row = {}  # what TRL's rollout function returns
-        self._forbid_vision_tokens()
+        self._settle_pictures()
         rollout = recipe.rollout
         self._turns = Turns([], [])
         if rollout.unsafe == "reflect":
@@ -55,15 +56,19 @@ class SafetyTrainer(GRPOTrainer):
                 inserted_turn(self.processing_class, rollout.correction_prompt, ends),
             )
 
-    def _forbid_vision_tokens(self) -> None:
-        """Nothing writes a picture's tokens: not the policy, its reference, nor vLLM."""
+    def _settle_pictures(self) -> None:
+        """Nothing writes a picture's tokens, and vLLM reads pictures as the policy does."""
         policy = self.accelerator.unwrap_model(self.model)
         tokens = vision_tokens(policy.config, self.eos_token_ids)
         forbid(policy, tokens)
         if self.ref_model is not None:
             forbid(self.accelerator.unwrap_model(self.ref_model), tokens)
         if self.use_vllm:
-            self.vllm_generation.generation_kwargs["logit_bias"] = vllm_bias(tokens)
+            vllm = self.vllm_generation
+            vllm.generation_kwargs["logit_bias"] = vllm_bias(tokens)
+            # TRL lets vLLM load the start policy's processor as it is
+            pictures = vllm.llm.llm_engine.model_config.multimodal_config
+            pictures.mm_processor_kwargs = pixel_limits(self._recipe)
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         recipe = self._recipe

@@ -100,6 +100,13 @@ class RecipeManifest(Manifest):
     judge_gpus: Operating[Annotated[int, Field(ge=0, le=1024)]] = 0
     judge_deadline_s: Operating[Positive] = 900.0  # for the verdicts on all that a step drew
     rollout: Deciding[Rollout]
+    # Longer prompts, their pictures' tokens counted, are left out and told of; null: only those
+    # that leave no room for what is written after them. Nothing is ever cut off.
+    max_prompt_tokens: Added[Annotated[int, Field(ge=1)] | None] = None
+    # Pictures are shrunk or enlarged to so many pixels, and by the saved policy's processor as
+    # well; null: the start policy's own limits
+    min_pixels: Added[Annotated[int, Field(ge=1)] | None] = None
+    max_pixels: Added[Annotated[int, Field(ge=1)] | None] = None
     # structured: score_verdict of the final response. scalar: its answer score alone, without the
     # reasoning and without penalties, for comparison.
     reward: Deciding[Reward] = "structured"
@@ -146,6 +153,13 @@ class RecipeManifest(Manifest):
             raise ValueError(
                 f"objective lagrangian goes with rollout.unsafe plain, not {self.rollout.unsafe}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pixels_are_in_order(self) -> Self:
+        least, most = self.min_pixels, self.max_pixels
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"min_pixels {least} is more than max_pixels {most}")
         return self
 
     @model_validator(mode="before")

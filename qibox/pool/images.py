@@ -14,6 +14,7 @@ from qibox.errors import QiboxError
 from qibox.manifests.pool import MAX_PIXELS
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+TURNED = (5, 6, 7, 8)  # EXIF orientations that lay a picture on its side
 WHITE = (255, 255, 255, 255)  # what shows through transparent pixels, as on a page
 
 
@@ -30,9 +31,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         ImageError: no bytes, no known format, cut short or damaged, or declared larger than
             ``max_pixels``.
     """
-    if not data:
-        raise ImageError("image is empty (0 bytes)")
-    image = _open(data)
+    image = _open(_some(data))
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(too_large(width, height, max_pixels))
@@ -43,9 +42,26 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return _to_rgb(_upright(image))
 
 
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Width and height that :func:`decode_image` gives a picture, by its header alone.
+
+    Raises:
+        ImageError: no bytes, no known format, or a damaged header.
+    """
+    image = _open(_some(data))
+    width, height = image.size
+    return (height, width) if _orientation(image) in TURNED else (width, height)
+
+
 def too_large(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str:
     """The reason for refusing an image by its declared size."""
     return f"image declares {width}x{height} pixels, more than the {max_pixels} allowed"
+
+
+def _some(data: bytes) -> bytes:
+    if not data:
+        raise ImageError("image is empty (0 bytes)")
+    return data
 
 
 def _open(data: bytes) -> Image.Image:
@@ -64,12 +80,15 @@ def _formats() -> tuple[str, ...]:
     return (*FORMATS, "AVIF") if features.check("avif") else FORMATS
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        return int(image.getexif().get(0x0112, 1))
     except Exception:  # a damaged EXIF block says nothing about the pixels: viewers ignore it too
-        return image
-    return image if orientation == 1 else ImageOps.exif_transpose(image)
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

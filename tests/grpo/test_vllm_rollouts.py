@@ -38,6 +38,7 @@ def test_vllm_draws_each_step_with_the_weights_of_that_step(
         "schedule": "constant",
         "use_vllm": True,
         "vllm": {"max_model_len": 256},
+        "max_pixels": 56 * 56,  # pictures are of 84 × 84: vLLM has to shrink them alike
     }
     path = tmp_path / "vllm.yaml"
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True) | changes))
