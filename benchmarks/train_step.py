@@ -1,9 +1,9 @@
 """What a training step costs beside TRL's own, and beside what has to be computed.
 
 `ratio`: the time of a step of `--rollout plain` over that of a plain TRL GRPOTrainer which is given
-the same policy, prompts, settings and judge; the two take turns, and the ratio is of the medians.
-`outside`: the share of a step of `--rollout reflect`, three of ten drafts called unsafe, that is
-spent outside generation, judging, forward and backward.
+the same policy, prompts, settings and judge; the median over pairs, for the trainers take turns
+with each step. `outside`: the share of a step of `--rollout reflect`, three of ten drafts called
+unsafe, that is spent outside generation, judging, forward and backward; the median over steps.
 
     python benchmarks/train_step.py
 
@@ -13,9 +13,11 @@ The last two lines are `outside: SHARE` and `ratio: VALUE`; the lines before tel
 import argparse
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,17 +31,35 @@ from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
 from qibox.tables import SELECTION
 
 UNSAFE = (3, 10)  # three of ten drafts
-WARM = 2  # steps of each turn that are not counted
-RATE = 1e-9  # learning rate: no policy moves, so all turns do the same work
+WARM = 2  # steps of each trainer that are not counted
+RATE = 1e-9  # learning rate: no policy moves, so all steps do the same work
+PARTS = ("generation", "judging", "forward", "backward")
+
+
+class Relay:
+    """Lets one of several threads run at a time, each until it hands on."""
+
+    def __init__(self, runners: int) -> None:
+        self._turns = [threading.Semaphore(0) for _ in range(runners)]
+        self._turns[0].release()
+
+    def wait(self, runner: int) -> None:
+        """Stand still until it is this one's turn."""
+        self._turns[runner].acquire()
+
+    def hand_on(self, runner: int) -> None:
+        """Let the next one run."""
+        self._turns[(runner + 1) % len(self._turns)].release()
 
 
 class Clock:
-    """Where the time of a trainer's steps goes."""
+    """Where the time of a trainer's steps goes, whose runs others interrupt between two steps."""
 
-    def __init__(self) -> None:
-        self.parts: dict[str, float] = defaultdict(float)  # of the step at hand
+    def __init__(self, relay: Relay, runner: int) -> None:
         self.steps: list[dict[str, float]] = []  # seconds of each part, and of all
-        self._begun = time.perf_counter()
+        self._parts: dict[str, float] = defaultdict(float)  # of the step at hand
+        self._relay, self._runner = relay, runner
+        self._begun = 0.0
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, whose time counts for a part."""
@@ -57,30 +77,32 @@ class Clock:
         try:
             yield
         finally:
-            self.parts[part] += time.perf_counter() - begun
+            self._parts[part] += time.perf_counter() - begun
 
-    def end_step(self) -> None:
-        """Close a step and begin the next one."""
-        now = time.perf_counter()
-        self.steps.append({**self.parts, "all": now - self._begun})
-        self.parts.clear()
-        self._begun = now
+    def begin(self) -> None:
+        """Wait for this one's turn; a step begins."""
+        self._relay.wait(self._runner)
+        self._parts.clear()
+        self._begun = time.perf_counter()
+
+    def end(self) -> None:
+        """A step ends, and another trainer's begins."""
+        self.steps.append({**self._parts, "all": time.perf_counter() - self._begun})
+        self._relay.hand_on(self._runner)
 
     def callback(self) -> Any:
-        """The trainer callback that ends steps."""
+        """The trainer callback that divides the training into steps."""
         from transformers import TrainerCallback
 
-        end = self.end_step
+        begin, end = self.begin, self.end
 
-        class Ends(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
-            def on_step_end(self, *_: Any, **__: Any) -> None:
+        class Divides(TrainerCallback):  # type: ignore[misc]  # transformers is not followed
+            def on_step_end(self, args: Any, state: Any, *_: Any, **__: Any) -> None:
                 end()
+                if state.global_step < state.max_steps:
+                    begin()
 
-        return Ends()
-
-    def drop(self, count: int) -> None:
-        """Forget the last steps but for all beyond the first ``count`` of them."""
-        del self.steps[-count:]
+        return Divides()
 
 
 class Judge:
@@ -95,6 +117,7 @@ class Judge:
         self._size = 0  # rollouts of a step: as many texts are drafts, fewer are corrections
 
     def __call__(self, sample_ids: list[str], texts: list[str]) -> list[Any]:
+        """Rate each text as a response to its sample."""
         ratings = self._judge(sample_ids, texts)
         self._size = max(self._size, len(texts))
         if not self._forced:
@@ -200,55 +223,63 @@ def watched(trainer: Any, clock: Clock) -> Any:
     return trainer
 
 
-def turn(trainer: Any, clock: Clock, steps: int) -> None:
-    """Train for some steps; the first few warm up and are forgotten."""
-    before = len(clock.steps)
-    trainer.train()
-    assert len(clock.steps) == before + steps + WARM
-    del clock.steps[before : before + WARM]
+def take_turns(trainers: list[Any], clocks: list[Clock]) -> None:
+    """Train them all, a step of one after a step of the other; their first few are forgotten."""
+
+    def train(trainer: Any, clock: Clock) -> None:
+        clock.begin()
+        trainer.train()
+
+    with ThreadPoolExecutor(len(trainers)) as pool:
+        for done in [pool.submit(train, *pair) for pair in zip(trainers, clocks, strict=True)]:
+            done.result()
+    for clock in clocks:
+        del clock.steps[:WARM], clock.steps[-1:]  # at the end one trainer tidies as others work
 
 
-def told(name: str, clock: Clock) -> dict[str, float]:
+def tell(name: str, steps: list[dict[str, float]]) -> None:
     """Print where a step goes, in ms; medians over steps."""
-    parts = ["generation", "judging", "forward", "backward", "all"]
-    found = {part: median(step.get(part, 0.0) for step in clock.steps) for part in parts}
-    print(f"{name}: " + ", ".join(f"{part} {1000 * found[part]:.1f} ms" for part in parts))
-    return found
+    found = {part: median(step.get(part, 0.0) for step in steps) for part in (*PARTS, "all")}
+    print(f"{name}: " + ", ".join(f"{part} {1000 * value:.1f} ms" for part, value in found.items()))
 
 
-def outside(clock: Clock) -> float:
-    """The share of a step that no part accounts for; the median over steps."""
-    return median(1 - sum(v for p, v in step.items() if p != "all") / step["all"] for step in clock.steps)
+def outside(step: dict[str, float]) -> float:
+    """The share of a step that no part accounts for."""
+    return 1 - sum(step.get(part, 0.0) for part in PARTS) / step["all"]
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=30, help="of each trainer, beside the first")
+    parser.add_argument("--prompts", type=int, default=4, help="of a step")
+    parser.add_argument("--size", type=int, default=240, help="samples to draw prompts from")
+    return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> None:
     """Take turns and print."""
     settle()
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turns", type=int, default=4, help="of each trainer")
-    parser.add_argument("--steps", type=int, default=10, help="of a turn")
-    parser.add_argument("--prompts", type=int, default=4, help="of a step")
-    parser.add_argument("--size", type=int, default=240, help="samples to draw prompts from")
-    given = parser.parse_args(arguments)
-    from qibox.grpo.train import _silence
+    given = parse(arguments)
     from qibox.torchvision_ops import declare_missing_operators
 
     declare_missing_operators()
-    _silence()
-    names = ("plain TRL", "plain rollouts", "three of ten corrected")
-    clocks = {name: Clock() for name in names}
+    names = ("plain TRL", "plain rollouts", "three of ten drafts corrected")
+    relay = Relay(len(names))
+    clocks = [Clock(relay, runner) for runner in range(len(names))]
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(given.turns):
-            for name in names if number % 2 == 0 else names[::-1]:
-                scratch, clock = Path(folder, f"{name}-{number}"), clocks[name]
-                if name == names[0]:
-                    trainer = plain_trl(given, clock, scratch)
-                else:
-                    trainer = ours(given, "plain" if name == names[1] else "reflect", clock, scratch)
-                turn(trainer, clock, given.steps)
-    found = {name: told(name, clock) for name, clock in clocks.items()}
-    print(f"outside: {outside(clocks[names[2]]):.3f}")
-    print(f"ratio: {found[names[1]]['all'] / found[names[0]]['all']:.3f}")
+        theirs, plain, reflect = (Path(folder, name) for name in "abc")
+        trainers = [
+            plain_trl(given, clocks[0], theirs),
+            ours(given, "plain", clocks[1], plain),
+            ours(given, "reflect", clocks[2], reflect),
+        ]
+        take_turns(trainers, clocks)
+    for name, clock in zip(names, clocks, strict=True):
+        tell(name, clock.steps)
+    pairs = zip(clocks[1].steps, clocks[0].steps, strict=True)
+    print(f"outside: {median(map(outside, clocks[2].steps)):.3f}")
+    print(f"ratio: {median(own['all'] / bare['all'] for own, bare in pairs):.3f}")
 
 
 if __name__ == "__main__":

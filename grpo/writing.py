@@ -24,9 +24,10 @@ class PolicyWriter:
         self._prompts = prompts
         self.end_ids: Sequence[int] = turn_ends(trainer)
         self._stand_in = stand_in  # a prompt to go along with where there is nothing to write
+        self._read: tuple[list[int], Any] = ([], None)  # rows, what the processor made of them last
         self.prompt_ids: list[list[int]] = []
         if prompts:
-            self.prompt_ids = self._trainer._tokenize_prompts(prompts)[0]
+            self.prompt_ids = self._tokenized(list(range(len(prompts))))[0]
 
     def text(self, ids: Sequence[int]) -> str:
         """Token ids as text, without special tokens."""
@@ -46,13 +47,20 @@ class PolicyWriter:
     def write(self, rows: list[int], so_far: list[list[int]], max_tokens: int) -> list[Drawn]:
         """Go on from the prompts of these rows and what has followed each of them so far."""
         if not rows:  # other processes write, and draw each token together with this one
-            self._draw([self._stand_in], [[]], max_tokens)
+            self._draw(self._trainer._tokenize_prompts([self._stand_in]), [[]], max_tokens)
             return []
-        return self._draw([self._prompts[row] for row in rows], so_far, max_tokens)
+        return self._draw(self._tokenized(rows), so_far, max_tokens)
 
-    def _draw(self, prompts: list[Any], so_far: list[list[int]], max_tokens: int) -> list[Drawn]:
+    def _tokenized(self, rows: list[int]) -> Any:
+        """What the processor makes of these rows' prompts; drafts and corrections ask twice."""
+        if rows != self._read[0]:
+            prompts = [self._prompts[row] for row in rows]
+            self._read = (rows, self._trainer._tokenize_prompts(prompts))
+        return self._read[1]
+
+    def _draw(self, tokenized: Any, so_far: list[list[int]], max_tokens: int) -> list[Drawn]:
         trainer = self._trainer
-        ids, images, fields = trainer._tokenize_prompts(prompts)
+        ids, images, fields = tokenized
         contexts = [prompt + more for prompt, more in zip(ids, so_far, strict=True)]
         if trainer.use_vllm:
             return self._write_with_vllm(contexts, images, max_tokens)
