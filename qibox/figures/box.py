@@ -48,7 +48,9 @@ def box_figure(
 def draw_boxes(axes: "Axes", boxes: Sequence[LabelledBox]) -> None:
     """Outline each box; of several, each has its name and its line."""
     from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
 
+    halo = [withStroke(linewidth=4, foreground="white")]  # to be seen over dark bins in grey too
     for place, (name, box) in enumerate(boxes):
         left, right = max(box.q_low, QUALITY_RANGE[0]), min(box.q_high, QUALITY_RANGE[1])
         bottom = max(box.u_min, INSTABILITY_RANGE[0])
@@ -63,6 +65,7 @@ def draw_boxes(axes: "Axes", boxes: Sequence[LabelledBox]) -> None:
                 linestyle=LINES[place % len(LINES)],
                 label=label(name),
                 clip_on=False,
+                path_effects=halo,
             )
         )
     if len(boxes) == 1:
