@@ -23,10 +23,10 @@ class Context:
     kept: dict[str, str] = field(default_factory=dict)  # HTML of ours, made once a process
 
     def first_box(self) -> Box:
-        """The box of the selection named default if it has one, else half of the pool's U."""
+        """The box of the selection named default if it has just one, else half of the pool's U."""
         names = selection_names(self.run.storage)
         boxes = chosen_boxes(self.run.storage, "default") if "default" in names else []
-        if boxes:
+        if len(boxes) == 1:
             return boxes[0][1]
         rows = self.samples.ask("select coalesce(quantile_disc(instability, 0.5), 0) from samples")
         return Box(*QUALITY_RANGE, min(float(rows[0][0]), INSTABILITY_RANGE[1]))

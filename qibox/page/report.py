@@ -90,7 +90,15 @@ def _facts(context: Context) -> str:
 
 def _sections(context: Context, redact: bool) -> Iterator[Section]:
     yield "The box", _box(context) + _figure("scores", _scores(context))
-    with reading(context.run, ("pool", "responses", "judgments", "rates", "rejects")) as opened:
+    views = ("pool", "responses", "judgments", "selections", "rates", "rejects")
+    with reading(context.run, views) as opened:
+        chosen = opened.execute(
+            "select selection, count(*), round(avg(quality), 2), round(avg(instability), 2) "
+            "from selections group by all order by all"
+        ).fetchall()
+        if chosen:
+            names = ("selection", "samples", "mean Q", "mean U")
+            yield "Selections", html.page(html.table(names, chosen))
         judge = context.run.manifest.judges[0].name
         conduct = data.conduct(opened, judge)
         if len(conduct):

@@ -8,6 +8,7 @@ from qibox.page.boxes import Visit, axes, boxed, histograms
 from qibox.page.cells import GALLERY, PER_PAGE, Place, one, where
 from qibox.page.context import Context, make_context
 from qibox.page.samples import Filter
+from tests.commands import qibox as run_qibox
 from tests.runs import MODELS, K, sample, write_run
 
 
@@ -57,6 +58,15 @@ def test_samples_come_in_order_filtered_and_with_all_their_answers(context: Cont
     assert context.samples.read(found, answers=False)[1].answers == ()
     with qibox.open(context.name) as opened:
         assert first.answers == opened.sample("s9").answers
+
+
+def test_the_box_starts_as_the_selections_unless_that_has_several(context: Context) -> None:
+    assert context.first_box() == Box(1, 10, 2)  # of U from 0 to 4.5 in steps of a half, the upper
+    assert run_qibox("select", context.name, "--q-band", 4, 8, "--u-min", 1.5).status == 0
+    assert context.first_box() == Box(4, 8, 1.5)
+    again = ("select", context.name, "--within", "risk", "--overwrite")
+    assert run_qibox(*again, "--q-band-quantile", 0.1, 0.9, "--u-min-quantile", 0.2).status == 0
+    assert context.first_box() == Box(1, 10, 2)
 
 
 def test_the_density_is_coloured_by_what_samples_are(context: Context) -> None:
