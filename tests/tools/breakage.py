@@ -264,10 +264,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--flips", type=int, default=200)
     parser.add_argument("--only", action="append", help="bits, readers, or a command that writes")
+    parser.add_argument("--share", type=int, nargs=2, default=(0, 1), metavar=("I", "N"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         world = make_world(Path(folder))
-        files = world.files()
+        first, step = arguments.share
+        files = world.files()[first::step]
         faults_of: list[str] = []
         for part in arguments.only or ("bits", "readers", *world.writers()):
             if part == "bits":
