@@ -111,6 +111,20 @@ def test_a_full_disk_stops_the_work_and_keeps_what_is_done(
     assert wrong == []
 
 
+def test_an_immutable_place_is_refused(recorded: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    done = subprocess.run(["chattr", "+i", str(run)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"nothing can be made immutable here: {done.stderr.strip()}")
+    try:
+        refused = qibox(*score(recorded), run)
+    finally:
+        subprocess.run(["chattr", "-i", str(run)], check=True)
+    assert refused.status == 2
+    assert f"--out {run} cannot be written" in refused.stderr
+
+
 def test_a_temporary_folder_without_room_is_named(
     every: dict[str, Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
