@@ -122,7 +122,7 @@ def test_an_immutable_place_is_refused(recorded: Path, tmp_path: Path) -> None:
     finally:
         subprocess.run(["chattr", "-i", str(run)], check=True)
     assert refused.status == 2
-    assert f"--out {run} cannot be written" in refused.stderr
+    assert f"{run} cannot be written" in refused.stderr
 
 
 def test_a_temporary_folder_without_room_is_named(

@@ -184,6 +184,17 @@ def faults(path: Path, before: object, after: Done, figure: Figure) -> Iterator[
         yield f"a traceback: {after.stderr}"
 
 
+def tried(
+    case: str, command: list[object], path: Path, before: object, figure: Figure
+) -> list[str]:
+    """What is wrong with what a command makes of a damaged file; a traceback is."""
+    try:
+        after = qibox(*command)
+    except Exception as error:
+        return [f"{case}: {error!r}"]
+    return [f"{case}: {fault}" for fault in faults(path, before, after, figure)]
+
+
 def sweep(world: World, commands: dict[str, list[object]], paths: list[Path]) -> list[str]:
     """Break and mend each file in each way; gives back what was wrong."""
     before = {name: qibox(*command).stdout for name, command in commands.items()}
@@ -194,12 +205,7 @@ def sweep(world: World, commands: dict[str, list[object]], paths: list[Path]) ->
             damage(path)
             for name, command in commands.items():
                 case = f"{name} after {damage.__name__} of {path.relative_to(world.run)}"
-                try:
-                    after = qibox(*command)
-                except Exception as error:
-                    wrong.append(f"{case}: {error!r}")
-                    continue
-                wrong += [f"{case}: {f}" for f in faults(path, before[name], after, printed)]
+                wrong += tried(case, command, path, before[name], printed)
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             path.write_bytes(content)
     return wrong
@@ -228,9 +234,8 @@ def flip_bits(world: World, count: int) -> list[str]:
         bit = rng.randrange(8 * len(content))
         changed[bit // 8] ^= 1 << bit % 8
         path.write_bytes(changed)
-        after = qibox(*readers[f"sql {name}"])
-        found = faults(path, before[f"sql {name}"], after, printed)
-        wrong += [f"bit {bit} of {path.relative_to(world.run)}: {each}" for each in found]
+        case, query = f"bit {bit} of {path.relative_to(world.run)}", f"sql {name}"
+        wrong += tried(case, readers[query], path, before[query], printed)
         path.write_bytes(content)
     return wrong
 
@@ -248,12 +253,7 @@ def sweep_writer(world: World, name: str, paths: list[Path]) -> list[str]:
             shutil.copytree(kept, world.run)
             damage(path)
             case = f"{name} after {damage.__name__} of {path.relative_to(world.run)}"
-            try:
-                after = qibox(*command)
-            except Exception as error:
-                wrong.append(f"{case}: {error!r}")
-                continue
-            wrong += [f"{case}: {f}" for f in faults(path, before, after, figure)]
+            wrong += tried(case, command, path, before, figure)
     shutil.rmtree(world.run)
     kept.rename(world.run)
     return wrong
