@@ -146,7 +146,7 @@ class World:
         return sorted(
             path
             for path in (self.run / below).rglob("*")
-            if path.is_file() and path.name not in ("README.md", ".lock")
+            if path.is_file() and path.name != "README.md" and not path.name.endswith(".lock")
         )
 
 
