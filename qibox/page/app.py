@@ -193,9 +193,7 @@ def _(cells: Any, context: Any, mo: Any, panel: Any, tab: Any) -> Any:
 @app.cell
 def _(context: Any, mo: Any, tab: Any, training: Any) -> Any:
     mo.stop(tab.value != "Training")
-    from qibox.run.finished import policy_names
-
-    names = policy_names(context.run.storage)
+    names = training.policies(context)
     policies = mo.ui.multiselect(names, value=names[:4], label="policies")
     step = mo.ui.number(0, 1000000, step=1, value=0, label="rollouts of step (0: any)")
     said = mo.ui.text(label="that contain")
@@ -208,7 +206,7 @@ def _(context: Any, mo: Any, tab: Any, training: Any) -> Any:
 def _(cells: Any, context: Any, html: Any, mo: Any, policies: Any, training: Any) -> Any:
     mo.vstack(
         [
-            mo.Html(cells.picture(context, "training", policies.value)),
+            mo.Html(training.curves(context, policies.value)),
             mo.Html(html.heading("Evaluations")),
             mo.Html(cells.picture(context, "evaluation", policies.value)),
             mo.Html(training.rates(context, policies.value)),

@@ -58,12 +58,17 @@ def where(offset: int, shown: int, matching: int) -> str:
 
 
 def picture(context: Context, kind: str, policies: Sequence[str] = ()) -> str:
-    """A figure of the run as an image, drawn once a process; or why there is none."""
-    key = f"{kind}/{'/'.join(policies)}"
-    if key not in context.kept:
-        try:
-            figure = kinds.figure(context.run, kind, kinds.Shown(policies=policies))
-        except QiboxError as error:
-            return html.page(f"<p class='warn'>{html.text(error)}</p>")
-        context.kept[key] = html.drawn(image(figure, "png"), kind)
-    return html.page(context.kept[key])
+    """A figure of the run as an image; or why there is none.
+
+    That of the panel is drawn once a process: its tables are the largest, and do not change.
+    """
+    if kind in context.kept:
+        return html.page(context.kept[kind])
+    try:
+        figure = kinds.figure(context.run, kind, kinds.Shown(policies=policies))
+    except QiboxError as error:
+        return html.page(f"<p class='warn'>{html.text(error)}</p>")
+    drawn = html.drawn(image(figure, "png"), kind)
+    if kind == "models":
+        context.kept[kind] = drawn
+    return html.page(drawn)

@@ -23,8 +23,7 @@ from qibox.page import html
 from qibox.page.boxes import live
 from qibox.page.context import Context
 from qibox.page.panel import conduct_table
-from qibox.page.training import rates_table
-from qibox.run.finished import policy_names
+from qibox.page.training import measured, policies, rates_table
 from qibox.version import __version__
 
 if TYPE_CHECKING:
@@ -104,8 +103,8 @@ def _sections(context: Context, redact: bool) -> Iterator[Section]:
         if len(conduct):
             table = html.page(conduct_table(conduct))
             yield "Models", _figure("models", kinds.figure(context.run, "models")) + table
-        curves = _curves(context)
-        if curves is not None:
+        if trained := measured(context, policies(context)):
+            curves = kinds.figure(context.run, "training", kinds.Shown(policies=trained))
             yield "Training", _figure("training", curves)
         rates = data.rates(opened)
         if len(rates):
@@ -130,18 +129,6 @@ def _box(context: Context) -> str:
 
 def _scores(context: Context) -> "Figure":
     return scores_figure(context.samples.histograms(context.first_box()))
-
-
-def _curves(context: Context) -> "Figure | None":
-    """Curves of all trainings that keep their measurements."""
-    names = []
-    for name in policy_names(context.run.storage):
-        try:
-            data.training(context.run.storage, name)
-        except QiboxError:
-            continue
-        names.append(name)
-    return kinds.figure(context.run, "training", kinds.Shown(policies=names)) if names else None
 
 
 def _figure(name: str, figure: "Figure") -> str:

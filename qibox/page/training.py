@@ -1,14 +1,18 @@
 """The tab Training: curves, rates with intervals, rollouts turn by turn, answers that changed."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from qibox.catalog.connect import reading
+from qibox.errors import QiboxError
 from qibox.evaluation.measures import SHARES
 from qibox.figures import data
 from qibox.page import html
 from qibox.page.asking import asked, listed, quoted
+from qibox.page.cells import picture
 from qibox.page.context import Context
+from qibox.run.finished import policy_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,25 +52,51 @@ order by (reflection is null), policy, step, sample_id, k limit {SHOWN}
 """
 
 
-def rollouts(context: Context, policies: Sequence[str], step: int | None, words: str) -> str:
+def policies(context: Context) -> list[str]:
+    """Names of the run's policies, also of one whose training goes on."""
+    storage = context.run.storage
+    files = storage.files("policies")
+    going = {name.split("/")[1] for name in files if name.endswith("/training/metrics.jsonl")}
+    return sorted({*policy_names(storage), *going})
+
+
+def measured(context: Context, names: Sequence[str]) -> list[str]:
+    """Those of some policies whose training has kept what it measured."""
+    found = []
+    for name in names:
+        with suppress(QiboxError):
+            data.training(context.run.storage, name)
+            found.append(name)
+    return found
+
+
+def curves(context: Context, names: Sequence[str]) -> str:
+    """The curves of some policies laid over each other, as far as they have come."""
+    known = measured(context, names)
+    if not known:
+        return html.page("<p>None of these keeps measurements of a training.</p>")
+    return picture(context, "training", known)
+
+
+def rollouts(context: Context, names: Sequence[str], step: int | None, words: str) -> str:
     """Draft, reflection and correction of a step's rollouts that contain some words."""
     at = "true" if step is None else f"step = {step:d}"
-    query = _ROLLOUTS.format(policies=listed(policies), step=at, words=quoted(words.lower()))
+    query = _ROLLOUTS.format(policies=listed(names), step=at, words=quoted(words.lower()))
     return asked(context, query)
 
 
-def changed(context: Context, policies: Sequence[str], change: str | None) -> str:
+def changed(context: Context, names: Sequence[str], change: str | None) -> str:
     """Answers to benchmarks that training changed: safe or not, helpful or refused."""
     kinds = CHANGES if change is None else (change,)
-    return asked(context, _CHANGED.format(changes=listed(kinds), policies=listed(policies)))
+    return asked(context, _CHANGED.format(changes=listed(kinds), policies=listed(names)))
 
 
-def rates(context: Context, policies: Sequence[str]) -> str:
+def rates(context: Context, names: Sequence[str]) -> str:
     """Each measure of some policies and their starts, with its interval and its change."""
     with reading(context.run, ("rates",)) as connection:
-        frame = data.rates(connection, policies)
+        frame = data.rates(connection, names)
     frame = frame[frame["by"] != "category"]
-    if not len(frame) or not policies:
+    if not len(frame) or not names:
         return html.page("<p>None of these has been evaluated: <code>qibox eval</code> does.</p>")
     return html.page(rates_table(frame))
 

@@ -6,7 +6,7 @@ import pytest
 
 import qibox as package
 from qibox.page.context import Context, make_context
-from qibox.page.training import CHANGES, changed, rates, rollouts
+from qibox.page.training import CHANGES, changed, curves, measured, policies, rates, rollouts
 from qibox.run.directory import Run
 from qibox.tables import ROLLOUTS
 from tests.commands import qibox
@@ -97,8 +97,8 @@ def test_rollouts_are_found_by_policy_step_and_words(context: Context) -> None:
     ]
     assert len(Rows(rollouts(context, ["first"], 2, "")).rows) == 2
     assert len(Rows(rollouts(context, ["first"], None, "RASH")).rows) == 3
-    for policies, words in ((["second"], ""), ([], ""), (["first"], "it's not there")):
-        assert "no row" in rollouts(context, policies, None, words)
+    for names, words in ((["second"], ""), ([], ""), (["first"], "it's not there")):
+        assert "no row" in rollouts(context, names, None, words)
 
 
 def test_answers_that_training_changed_are_those_whose_verdicts_differ(context: Context) -> None:
@@ -118,3 +118,15 @@ def test_answers_that_training_changed_are_those_whose_verdicts_differ(context: 
     for change in CHANGES:
         _, *some = Rows(changed(context, ["first"], change)).rows
         assert [r for r in rows if r[2] == change] == some
+
+
+def test_a_training_that_goes_on_is_there_and_curves_are_of_those_measured(
+    context: Context,
+) -> None:
+    lines = '{"step": 1, "reward": 5.0}\n'
+    context.run.storage.write_text("policies/going/training/metrics.jsonl", lines)
+    assert policies(context) == ["first", "going", "second", "third"]
+    assert measured(context, policies(context)) == ["going"]
+    assert "alt='training'" in curves(context, ["first", "going"])
+    assert "None of these keeps measurements" in curves(context, ["first"])
+    assert curves(context, []) == curves(context, ["first"])
