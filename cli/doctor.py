@@ -7,19 +7,102 @@ import click
 if TYPE_CHECKING:
     from qibox.doctor.machine import Machine
     from qibox.manifests.panel import ModelSpec
+    from qibox.manifests.recipe import RecipeManifest
 
 
 @click.command(short_help="What this machine can run, and how to mend what it cannot.")
 @click.option("--panel", default="mini", show_default=True, help="Panel to check: a name or .yaml.")
 @click.option("--judge", help="Judge whose model to check too: a name or .yaml.")
-def command(panel: str, judge: str | None) -> None:
+@click.option("--recipe", help="Recipe whose training to add up instead: a name or .yaml.")
+@click.option("--processes", type=click.IntRange(min=1), help="With --recipe: cards that train.")
+@click.option("--gpu-gib", type=click.FloatRange(min=1), help="With --recipe: memory of a card.")
+@click.option("--lora", type=click.IntRange(min=1), help="With --recipe: rank of adapters.")
+@click.option(
+    "--prompt-tokens",
+    type=click.IntRange(min=1),
+    default=1536,
+    show_default=True,
+    help="With --recipe: tokens of the longest prompt, its picture's included.",
+)
+def command(
+    panel: str,
+    judge: str | None,
+    recipe: str | None,
+    processes: int | None,
+    gpu_gib: float | None,
+    lora: int | None,
+    prompt_tokens: int,
+) -> None:
     """Show GPUs, memory, disk, packages and what clashes, then which models of a panel fit.
 
-    Nothing is loaded or downloaded; an endpoint's address is tried for three seconds.
+    With --recipe: what its training needs of each card, part by part, and what to change where that
+    is too much. Nothing is loaded or downloaded; an endpoint's address is tried for three seconds.
 
     \b
     Example: qibox doctor --panel seven --judge grm
+    Example: qibox doctor --recipe safer-vlm-3b --processes 8 --gpu-gib 80
     """
+    if recipe is not None:
+        _show_recipe(recipe, lora, processes, gpu_gib, prompt_tokens)
+    else:
+        _show_panel(panel, judge)
+
+
+def _show_recipe(
+    name: str, lora: int | None, processes: int | None, gpu_gib: float | None, prompt_tokens: int
+) -> None:
+    """Add up a recipe's training for the cards that are visible, or are said to be.
+
+    Raises:
+        UsageError: the policy's configuration is neither known nor on this machine.
+    """
+    from qibox.cli.console import out
+    from qibox.cli.doctor_recipe import recipe_lines
+    from qibox.cli.recipe_options import overridden
+    from qibox.doctor.machine import GB, look
+    from qibox.doctor.memory import GIB, Setting
+    from qibox.doctor.shape import policy_shape
+    from qibox.engines.sources import local_directory
+    from qibox.errors import UsageError
+    from qibox.manifests.load import load_manifest
+    from qibox.manifests.recipe import RecipeManifest
+
+    recipe = overridden(load_manifest(RecipeManifest, name), {"lora": lora})
+    shape = policy_shape(recipe.policy, local_directory(recipe.policy))
+    if shape is None:
+        raise UsageError(
+            f"the sizes of {recipe.policy} are not known: its configuration is not on this machine"
+        )
+    cards = look().gpus
+    seen = min((card.memory_gb * GB / GIB for card in cards), default=None)
+    card = gpu_gib or seen or Setting.card_gib
+    setting = Setting(
+        processes=processes or max(1, len(cards)),
+        card_gib=card,
+        prompt_tokens=prompt_tokens,
+        judge_bytes=local_judge_bytes(recipe),
+    )
+    told = f"{card:.4g} GiB" + (", assumed: no card is visible" if not (gpu_gib or seen) else "")
+    for line in recipe_lines(shape, recipe, setting, told):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def local_judge_bytes(recipe: "RecipeManifest") -> float:
+    """Bytes of a judge that transformers loads where the training is; 0 without one."""
+    from qibox.doctor.fit import BYTES, WORKSPACE
+    from qibox.doctor.machine import GB
+    from qibox.manifests.judge import JudgeManifest
+    from qibox.manifests.load import load_manifest
+
+    model = None if recipe.judge is None else load_manifest(JudgeManifest, recipe.judge).model
+    if model is None or model.engine != "transformers" or model.size_b is None:
+        return 0.0
+    width = BYTES.get(str(model.settings.get("dtype")), BYTES["bfloat16"])
+    return model.size_b * GB * width * WORKSPACE
+
+
+def _show_panel(panel: str, judge: str | None) -> None:
+    """Show this machine and which models of a panel, and a judge's, fit it."""
     from rich.markup import escape
 
     from qibox.cli.console import out

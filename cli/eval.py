@@ -130,7 +130,8 @@ def command(
 def keep_all(
     run: "Run", benchmarks: "list[PoolManifest]", contenders: "list[Contender]"
 ) -> list[Any]:
-    """Write each benchmark's rates, as a table and as a figure, into the run; gives them back."""
+    """Write each benchmark's rates into the run, as table, figure and on cards; give them back."""
+    from qibox.evaluation.cards import refresh_cards
     from qibox.evaluation.report import keep_rates
     from qibox.figures.rates import rates_figure
     from qibox.figures.style import keep
@@ -141,6 +142,7 @@ def keep_all(
     frames = [keep_rates(run, pool.name, starts) for pool in benchmarks]
     for pool, frame in zip(benchmarks, frames, strict=True):
         keep(run.storage, f"{evaluation_home(pool.name)}rates.png", rates_figure(frame))
+    refresh_cards(run, [each.name for each in contenders])
     return frames
 
 

@@ -241,7 +241,8 @@ def _print_plan(plan: "TrainingPlan", folder: str, changed: list[str] | None) ->
         f"{recipe.steps:,} steps of {recipe.prompts_per_step} prompts × "
         f"{recipe.samples_per_prompt} rollouts: {rollouts:,} rollouts in all, "
         f"{prompts / plan.selection_samples:.2f} passes over {plan.selection_samples:,} samples",
-        f"{folder}: model/, rollouts/, metrics.jsonl, training.png, policy.yaml ({verdict})",
+        f"{folder}: model/, rollouts/, metrics.jsonl, training.png, README.md, policy.yaml "
+        f"({verdict})",
     ]
     if plan.policy_revision is None:
         notes.append(

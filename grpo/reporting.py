@@ -4,7 +4,8 @@ What is reported is what metrics.jsonl holds, and the configuration; never a rol
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 
 from qibox.errors import UsageError
@@ -45,9 +46,22 @@ def reporters(asked: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def prepare(trackers: Sequence[str], folder: str | None) -> None:
-    """Set what trackers read from the environment; ``folder``: where TensorBoard's events go."""
-    if "wandb" not in trackers:
-        os.environ["WANDB_DISABLED"] = "1"
-    if folder is not None:
-        os.environ.setdefault("TENSORBOARD_LOGGING_DIR", folder)
+@contextmanager
+def tracking(asked: Sequence[str], folder: str | None) -> Iterator[None]:
+    """Set for the block what trackers read from the environment.
+
+    ``folder`` is where TensorBoard's events go unless a person has said; None: beside the scratch.
+    """
+    wanted = {} if {"wandb", "all"} & set(asked) else {"WANDB_DISABLED": "1"}
+    if folder is not None and "TENSORBOARD_LOGGING_DIR" not in os.environ:
+        wanted["TENSORBOARD_LOGGING_DIR"] = folder
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

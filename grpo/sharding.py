@@ -5,6 +5,7 @@ environment variables, and is let do so here; what the recipe says as well must 
 DeepSpeed come from there: there are no settings of our own for them.
 """
 
+import importlib.util
 import os
 import warnings
 from pathlib import Path
@@ -112,8 +113,14 @@ def apply_config(path: str, config: Config, processes: int) -> None:
     """Let accelerate's launcher set its environment variables for this process and its children.
 
     Raises:
-        UsageError: the launcher refuses the configuration.
+        UsageError: the launcher refuses the configuration, or DeepSpeed is not installed.
     """
+    if kind_of(config) == "DEEPSPEED" and importlib.util.find_spec("deepspeed") is None:
+        raise UsageError(
+            f"{path} asks for DeepSpeed, which is not installed: pip install deepspeed, or let "
+            "distributed_type be FSDP",
+            fields=FIELDS,
+        )
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env, prepare_multi_gpu_env
 
@@ -136,16 +143,17 @@ def check_sharded(trainer: Any) -> None:
     """Refuse a training that should share its weights and does not.
 
     Raises:
-        UsageError: accelerate passed over FSDP, as it does where there is no accelerator.
+        UsageError: accelerate passed over FSDP or DeepSpeed, as it does without an accelerator.
     """
-    asked = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
-    if asked and not trainer.is_fsdp_enabled:
-        raise UsageError(
-            "accelerate's configuration asks for FSDP, which accelerate does among accelerators "
-            f"alone, and {trainer.accelerator.num_processes} processes train on "
-            f"{trainer.accelerator.device.type} here: set distributed_type to MULTI_CPU",
-            fields=FIELDS,
-        )
+    for kind, does in (("FSDP", "is_fsdp_enabled"), ("DEEPSPEED", "is_deepspeed_enabled")):
+        asked = os.environ.get(f"ACCELERATE_USE_{kind}", "false").lower() == "true"
+        if asked and not getattr(trainer, does):
+            raise UsageError(
+                f"accelerate's configuration asks for {kind}, which accelerate does among "
+                f"accelerators alone, and {trainer.accelerator.num_processes} processes train on "
+                f"{trainer.accelerator.device.type} here: set distributed_type to MULTI_CPU",
+                fields=FIELDS,
+            )
 
 
 def sharded_by(trainer: Any) -> str | None:

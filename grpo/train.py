@@ -1,9 +1,10 @@
 """selection → policy: train by GRPO as a plan says, and keep all that happened.
 
 Reads RUN/selections/<name>/ and the start policy. Writes RUN/policies/<name>/: model/ (safetensors
-and processor), rollouts/part-*.parquet, metrics.jsonl (a line a step), training.png (their curves)
-and, last, policy.yaml with the lineage. Until all of that is whole it lies in training/ below, from
-where a training that was stopped goes on (:mod:`qibox.grpo.unfinished`).
+and processor), rollouts/part-*.parquet, metrics.jsonl (a line a step), training.png (their curves),
+README.md (the model card) and, last, policy.yaml with the lineage. Until all of that is whole it
+lies in training/ below, from where a training that was stopped goes on
+(:mod:`qibox.grpo.unfinished`).
 
 Run it with ``qibox train``; on several devices ``torchrun --nproc-per-node N -m qibox.cli train``.
 """
@@ -30,16 +31,17 @@ from qibox.grpo.judge_place import asked_judge
 from qibox.grpo.judging import SelectionJudge
 from qibox.grpo.lengths import context_of, short_enough
 from qibox.grpo.progress_log import Keeper, Metrics, OnStep, ProgressLog
-from qibox.grpo.reporting import prepare as prepare_trackers
+from qibox.grpo.reporting import tracking
 from qibox.grpo.rollout import Rate
 from qibox.grpo.rollout_rows import RolloutWriter
 from qibox.grpo.room import check_room
 from qibox.grpo.sharding import check_sharded, sharded_by
 from qibox.grpo.step_judge import JudgeStoppedError, StepJudge
-from qibox.grpo.training_plan import TrainingPlan, changes, trained_already
+from qibox.grpo.training_plan import TrainingPlan, changes, start_card, trained_already
 from qibox.grpo.unfinished import Unfinished, upload
 from qibox.judges.base import Judge
 from qibox.manifests.recipe import RecipeManifest
+from qibox.policies.card import CARD, CURVES, policy_card, start_license
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.selection.read import read_selection
@@ -81,12 +83,15 @@ def train(
     """
     declare_missing_operators()
     unfinished = Unfinished(run.storage, plan.name)
-    _silence(report_to, run.storage, unfinished.folder)
+    _silence()
     started = time.monotonic()
     main = os.environ.get("RANK", "0") == "0"
     if main:
         check_room(run.storage, recipe, save_every)
+    local = run.storage.is_local
+    events = run.storage.path(f"{unfinished.folder}/tensorboard") if local else None
     with ExitStack() as stack:
+        stack.enter_context(tracking(report_to, events))
         judge = None  # before this process settles on its own card
         if main:
             judge = stack.enter_context(asked_judge(plan.judge, judge_at, recipe))
@@ -110,7 +115,7 @@ def train(
         if main:
             seconds = time.monotonic() - started
             lineage = _lineage(plan, rows, seconds, trainer)
-            _keep(run.storage, unfinished, Path(arguments.output_dir), lineage, rows)
+            _keep(run.storage, unfinished, Path(arguments.output_dir), lineage, rows, recipe)
         arguments.distributed_state.wait_for_everyone()  # the directory is the main process's
 
 
@@ -164,13 +169,17 @@ def _keep(
     scratch: Path,
     lineage: dict[str, Any],
     rows: list[Metrics],
+    recipe: RecipeManifest,
 ) -> None:
     """Put the trained policy from scratch in its place, whole."""
-    for part in (MODEL, ADAPTER):
-        if Path(scratch, part).is_dir():
-            upload(Path(scratch, part), storage, f"{unfinished.folder}/{part}")
+    # Events lie in scratch where the run lies on a storage that is not this machine's.
+    for made, part in ((MODEL, MODEL), (ADAPTER, ADAPTER), ("runs", "tensorboard")):
+        if Path(scratch, made).is_dir():
+            upload(Path(scratch, made), storage, f"{unfinished.folder}/{part}")
     curves = training_figure({lineage["plan"]["name"]: pd.DataFrame(rows)})
-    keep(storage, f"{unfinished.folder}/training.png", curves)
+    keep(storage, f"{unfinished.folder}/{CURVES}", curves)
+    card = policy_card(lineage, rows, license=start_license(start_card(recipe)))
+    storage.write_text(f"{unfinished.folder}/{CARD}", card)
     unfinished.finish(lineage)
 
 
@@ -227,11 +236,10 @@ def make_trainer(
     return trainer
 
 
-def _silence(report_to: Sequence[str], storage: Storage, folder: str) -> None:
-    """Keep libraries from reporting unasked and from printing beside the progress."""
+def _silence() -> None:
+    """Keep libraries from sending what nobody asked for and from printing beside the progress."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "TRL_EXPERIMENTAL_SILENCE"):
         os.environ[name] = "1"
-    prepare_trackers(report_to, storage.path(f"{folder}/tensorboard") if storage.is_local else None)
     import transformers
 
     chatter: Any = transformers.logging  # transformers leaves it untyped

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
+from huggingface_hub import try_to_load_from_cache
 
 from qibox.engines.hub import commit_or_given, hub_commit
 from qibox.engines.sources import fingerprint, local_directory
@@ -123,6 +124,17 @@ def training_judge(run: Run, recipe: RecipeManifest) -> JudgeManifest:
 def policy_directory(recipe: RecipeManifest) -> Path | str:
     """Return what transformers loads the start policy from."""
     return local_directory(recipe.policy) or recipe.policy
+
+
+def start_card(recipe: RecipeManifest) -> str | None:
+    """Return the start policy's own model card, where that is on this machine."""
+    directory = local_directory(recipe.policy)
+    if directory is None:
+        found = try_to_load_from_cache(recipe.policy, "README.md", revision=recipe.revision)
+        path = Path(found) if isinstance(found, str) else None
+    else:
+        path = directory / "README.md"
+    return path.read_text() if path is not None and path.is_file() else None
 
 
 def changes(storage: Storage, plan: TrainingPlan) -> list[str] | None:

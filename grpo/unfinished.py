@@ -21,6 +21,7 @@ import xxhash
 
 from qibox.errors import UsageError
 from qibox.grpo.training_plan import TrainingPlan, changed_fields, listed
+from qibox.policies.card import CARD
 from qibox.run.finished import POLICY_FILE
 from qibox.run.kept_files import check_files, file_hash, read_json_lines
 from qibox.run.storage import Storage
@@ -113,7 +114,7 @@ class Unfinished:
         prefix = f"{self.folder}/"
         names = [file.removeprefix(prefix) for file in self._storage.files(self.folder)]
         ours = [n for n in names if n != "plan.yaml" and not n.startswith("checkpoints/")]
-        listed = {name: file_hash(self._storage, f"{self.folder}/{name}") for name in ours}
+        listed = {n: None if n == CARD else file_hash(self._storage, prefix + n) for n in ours}
         self._storage.write_mapping(f"{self.folder}/{POLICY_FILE}", lineage | {"files": listed})
         self.settle()
 

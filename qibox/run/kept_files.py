@@ -19,7 +19,8 @@ from qibox.run.storage import Storage
 STEP = 1 << 22  # bytes read at once
 SEALED = (".yaml", "_index.json")  # how the names of sealed texts end
 
-Listed = Mapping[str, str] | Sequence[str]  # names, with the hash of each or without
+# Names, with the hash of each or without; None: it is made of the others, and may be made anew.
+Listed = Mapping[str, str | None] | Sequence[str]
 
 
 def file_hash(storage: Storage, name: str) -> str:
@@ -40,7 +41,7 @@ def check_files(storage: Storage, folder: str, listed: Listed, below: str = "") 
     if not isinstance(listed, Mapping):
         return
     for name, wanted in listed.items():
-        if not name.startswith(below):
+        if wanted is None or not name.startswith(below):
             continue
         file = f"{folder}/{name}"
         try:

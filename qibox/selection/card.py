@@ -1,11 +1,12 @@
 """A selection's dataset card: README.md as the hub and ``datasets.load_dataset`` read it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import yaml
 
 from qibox.manifests.box import Edge
 from qibox.manifests.pool import PoolManifest
+from qibox.markdown import markdown_table
 from qibox.run.directory import Run
 from qibox.selection.choose import Choice
 from qibox.selection.figure import FIGURE
@@ -86,7 +87,7 @@ def _sources(choice: Choice, licenses: dict[str, str | None]) -> list[str]:
         (name, licenses[name] or UNKNOWN_LICENSE, f"{count:,}")
         for name, count in choice.sources.items()
     ]
-    return ["## Sources", "", *_table(("source", "licence", "samples"), rows), ""]
+    return ["## Sources", "", *markdown_table(("source", "licence", "samples"), rows), ""]
 
 
 def _picture() -> list[str]:
@@ -123,7 +124,7 @@ def _edges(choice: Choice) -> list[str]:
         f"{asked}{limit}{within}. Edges are included. A quantile p is the smallest written value "
         "that at least a share p of the stratum's scored samples do not exceed.",
         "",
-        *_table(header, rows),
+        *markdown_table(header, rows),
         "",
     ]
 
@@ -147,7 +148,7 @@ def _frame(choice: Choice) -> list[str]:
         "those before it, rounded by largest remainders. What a stratum lacks is divided among "
         "those beside it in proportion to their quotas.",
         "",
-        *_table(header, rows),
+        *markdown_table(header, rows),
         "",
         *short,
         *([""] if short else []),
@@ -172,7 +173,7 @@ def _mix(mix: Sequence[MixRow]) -> list[str]:
         for row in mix
     ]
     warnings = [f"- Starved: {sentence}." for sentence in starved(mix)]
-    return ["## Mix", "", *_table(header, rows), "", *warnings, *([""] if warnings else [])]
+    return ["## Mix", "", *markdown_table(header, rows), "", *warnings, *([""] if warnings else [])]
 
 
 def _reproduce(command: str | None) -> list[str]:
@@ -184,13 +185,3 @@ def _reproduce(command: str | None) -> list[str]:
         "its scores.",
         "",
     ]
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    yield _line(header)
-    yield _line(("---",) * len(header))
-    yield from map(_line, rows)
-
-
-def _line(cells: tuple[str, ...]) -> str:
-    return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"

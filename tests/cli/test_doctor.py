@@ -1,8 +1,13 @@
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from qibox.cli.doctor import command
 from qibox.errors import UsageError
+from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
 
 
 def run(*arguments: str) -> str:
@@ -52,3 +57,40 @@ def test_an_unknown_panel_is_one_sentence():
 
 def test_help_shows_an_example():
     assert "Example: qibox doctor --panel seven" in run("--help")
+
+
+SCALE = Path(__file__).parents[2] / "docs" / "scale.md"
+SHOWN = re.findall(r"```\n\$ qibox doctor (.*)\n((?:.+\n)+?)```", SCALE.read_text())
+
+
+@pytest.mark.parametrize(("arguments", "printed"), SHOWN)
+def test_the_sums_on_the_page_are_those_of_the_command(arguments, printed):
+    assert run(*arguments.split()) == printed
+
+
+def test_the_page_has_full_and_adapted_training_of_both_sizes():
+    assert len(SHOWN) >= 5
+    for size in ("3b", "7b"):
+        mine = [arguments for arguments, _ in SHOWN if f"safer-vlm-{size}" in arguments]
+        assert {"--lora" in arguments for arguments in mine} == {True, False}
+
+
+def test_a_policy_that_is_nowhere_is_one_sentence(tmp_path):
+    recipe = load_manifest(RecipeManifest, "safer-vlm-3b").model_dump(mode="json")
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(recipe | {"policy": "nobody/nothing"}))
+    with pytest.raises(UsageError, match="the sizes of nobody/nothing are not known"):
+        CliRunner().invoke(command, ["--recipe", str(path)], catch_exceptions=False)
+
+
+def test_a_judge_that_transformers_loads_is_counted_and_can_be_elsewhere(tmp_path):
+    judge = load_manifest(JudgeManifest, "grm").model_dump(mode="json", exclude_unset=True)
+    model = judge["model"] | {"engine": "transformers", "settings": {"dtype": "bfloat16"}}
+    (tmp_path / "near.yaml").write_text(yaml.safe_dump(judge | {"name": "near", "model": model}))
+    recipe = load_manifest(RecipeManifest, "safer-vlm-3b").model_dump(mode="json")
+    (tmp_path / "own.yaml").write_text(
+        yaml.safe_dump(recipe | {"judge": str(tmp_path / "near.yaml")})
+    )
+    output = run("--recipe", str(tmp_path / "own.yaml"), "--lora", "8", "--gpu-gib", "80")
+    assert "\njudge " in output
+    assert "  ask the judge elsewhere (judge_at): " in output

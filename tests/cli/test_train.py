@@ -158,3 +158,14 @@ def test_several_processes_are_started_by_one_command(run: Run, policy: Path) ->
     lineage = yaml.safe_load(run.storage.read_text("policies/both/policy.yaml"))
     assert lineage["processes"] == 2
     assert done.stderr.count("training 1/1") == 1  # of several processes one tells
+
+
+def test_nothing_can_be_pushed(run: Run, policy: Path, tmp_path: Path) -> None:
+    from qibox.grpo.configuring import training_arguments
+
+    assert not any("push" in word for option in command.params for word in option.opts)
+    assert "No such option" in qibox("train", run.storage.url, "--push").output
+    recipe = load_manifest(RecipeManifest, "mini").model_copy(update={"policy": str(policy)})
+    arguments = training_arguments(recipe, str(tmp_path))
+    assert (arguments.push_to_hub, arguments.report_to) == (False, [])
+    assert (arguments.log_completions, arguments.log_completions_hub_repo) == (False, None)

@@ -1,5 +1,6 @@
 """accelerate's configuration: what it may not contradict, and FSDP on two CPU processes."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -174,3 +175,11 @@ def test_where_accelerate_would_pass_over_fsdp_the_training_is_refused(
     with pytest.raises(UsageError, match="FSDP, which accelerate does among accelerators alone"):
         train(run, plan, recipe)
     assert not run.storage.exists("policies/shared/training/plan.yaml")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is not None, reason="it is installed")
+def test_a_missing_deepspeed_is_one_sentence(tmp_path: Path) -> None:
+    config = {**FSDP, "distributed_type": "DEEPSPEED", "deepspeed_config": ZERO}
+    path = written(tmp_path / "zero.yaml", config)
+    with pytest.raises(UsageError, match="DeepSpeed, which is not installed: pip install deeps"):
+        apply_config(path, read_config(path), 2)

@@ -213,13 +213,29 @@ def test_at_rate_1e_6_nearly_all_weights_with_a_gradient_move(
     assert moved >= 0.9 * learned
 
 
-def test_vllm_that_is_not_installed_is_one_sentence(
-    recipe: RecipeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"use_vllm": True},
+            r"vLLM is not installed: pip install 'qibox\[vllm\]', or set use_vllm",
+        ),
+        (
+            {"optimizer": "adamw_8bit"},
+            "bitsandbytes is not installed: pip install bitsandbytes, or",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_one_sentence(
+    recipe: RecipeManifest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    says: str,
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    wants = recipe.model_copy(update={"use_vllm": True})
-    with pytest.raises(UsageError, match=r"vLLM is not installed: pip install 'qibox\[vllm\]'"):
-        training_arguments(wants, str(tmp_path))
+    with pytest.raises(UsageError, match=says):
+        training_arguments(recipe.model_copy(update=changes), str(tmp_path))
 
 
 def test_processes_that_cannot_share_the_prompts_are_refused(
