@@ -184,9 +184,9 @@ def _(
 
 
 @app.cell
-def _(cells: Any, context: Any, mo: Any, panel: Any, tab: Any) -> Any:
+def _(context: Any, html: Any, mo: Any, panel: Any, tab: Any) -> Any:
     mo.stop(tab.value != "Models")
-    mo.vstack([mo.Html(cells.picture(context, "models")), mo.Html(panel.models(context))])
+    mo.Html(panel.models(context) or html.page("<p>No model has answered yet.</p>"))
     return ()
 
 

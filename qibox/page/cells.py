@@ -58,17 +58,9 @@ def where(offset: int, shown: int, matching: int) -> str:
 
 
 def picture(context: Context, kind: str, policies: Sequence[str] = ()) -> str:
-    """A figure of the run as an image; or why there is none.
-
-    That of the panel is drawn once a process: its tables are the largest, and do not change.
-    """
-    if kind in context.kept:
-        return html.page(context.kept[kind])
+    """A figure of the run as an image; or why there is none."""
     try:
         figure = kinds.figure(context.run, kind, kinds.Shown(policies=policies))
     except QiboxError as error:
         return html.page(f"<p class='warn'>{html.text(error)}</p>")
-    drawn = html.drawn(image(figure, "png"), kind)
-    if kind == "models":
-        context.kept[kind] = drawn
-    return html.page(drawn)
+    return html.page(html.drawn(image(figure, "png"), kind))

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from qibox.catalog.connect import reading
 from qibox.figures import data
+from qibox.figures.models import models_figure
+from qibox.figures.style import image
 from qibox.page import html
 from qibox.page.context import Context
 
@@ -12,12 +14,20 @@ if TYPE_CHECKING:
 
 
 def models(context: Context) -> str:
-    """How each model answered as a table, and which is farthest from the others."""
-    if "conduct" not in context.kept:
+    """The heat map, how each model answered, and which is farthest from the others.
+
+    Nothing where none has answered. Made once a process: its tables are the largest of a run.
+    """
+    if "models" not in context.kept:
         judge = context.run.manifest.judges[0].name
-        with reading(context.run, ("responses", "judgments")) as connection:
-            context.kept["conduct"] = conduct_table(data.conduct(connection, judge))
-    return html.page(str(context.kept["conduct"]))
+        with reading(context.run, ("pool", "responses", "judgments")) as connection:
+            conduct = data.conduct(connection, judge)
+            unsafe = data.models(connection, judge)
+        if not len(conduct):
+            return ""
+        figure = html.drawn(image(models_figure(unsafe, conduct), "png"), "models")
+        context.kept["models"] = html.page(figure, conduct_table(conduct))
+    return context.kept["models"]
 
 
 def conduct_table(conduct: "pd.DataFrame") -> str:

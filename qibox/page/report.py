@@ -22,7 +22,7 @@ from qibox.opened import Answer, Sample
 from qibox.page import html
 from qibox.page.boxes import live
 from qibox.page.context import Context
-from qibox.page.panel import conduct_table
+from qibox.page.panel import models
 from qibox.page.training import measured, policies, rates_table
 from qibox.version import __version__
 
@@ -89,7 +89,7 @@ def _facts(context: Context) -> str:
 
 def _sections(context: Context, redact: bool) -> Iterator[Section]:
     yield "The box", _box(context) + _figure("scores", _scores(context))
-    views = ("pool", "responses", "judgments", "selections", "rates", "rejects")
+    views = ("selections", "rates", "rejects")
     with reading(context.run, views) as opened:
         chosen = opened.execute(
             "select selection, count(*), round(avg(quality), 2), round(avg(instability), 2) "
@@ -98,11 +98,8 @@ def _sections(context: Context, redact: bool) -> Iterator[Section]:
         if chosen:
             names = ("selection", "samples", "mean Q", "mean U")
             yield "Selections", html.page(html.table(names, chosen))
-        judge = context.run.manifest.judges[0].name
-        conduct = data.conduct(opened, judge)
-        if len(conduct):
-            table = html.page(conduct_table(conduct))
-            yield "Models", _figure("models", kinds.figure(context.run, "models")) + table
+        if panel := models(context):
+            yield "Models", panel
         if trained := measured(context, policies(context)):
             curves = kinds.figure(context.run, "training", kinds.Shown(policies=trained))
             yield "Training", _figure("training", curves)
