@@ -23,7 +23,7 @@ demo: setup ## see the whole idea work on the miniature world (runs/mini)
 	$(BIN)/qibox demo
 
 test: setup setup-vllm lint ## prove it: lint, types, layering and all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .

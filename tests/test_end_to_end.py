@@ -1,23 +1,22 @@
 """The whole path through the real command line, on a small part of the miniature world."""
 
-import subprocess
+import contextlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
 import pytest
 
 import qibox
+from tests import commands
 
-Command = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[1]
-QIBOX = Path(sys.executable).parent / "qibox"
+SAMPLES = 40
 
 
-def qibox_command(*arguments: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    given = [str(QIBOX), *map(str, arguments)]
-    return subprocess.run(given, capture_output=True, text=True, check=False, cwd=cwd)
+def qibox_command(*arguments: object, cwd: Path) -> commands.Done:
+    with contextlib.chdir(cwd):
+        return commands.qibox(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +24,13 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a run that was scored, selected from, trained on and evaluated."""
     base = tmp_path_factory.mktemp("work")
     for line in (
-        "score --limit 60 --samples-per-model 3",
+        f"score --limit {SAMPLES} --samples-per-model 3",
         "select --q-band 3 9 --u-min 1",
         "train --steps 2",
         "eval --limit 20 --samples-per-model 1",
     ):
         done = qibox_command(*line.split(), cwd=base)
-        assert done.returncode == 0, f"qibox {line}\n{done.stdout}\n{done.stderr}"
+        assert done.status == 0, f"qibox {line}\n{done.stdout}\n{done.stderr}"
     return base
 
 
@@ -52,6 +51,7 @@ from per_model group by sample_id having count(*) >= 5
 COLUMNS = ("quality", "disagreement", "self_instability", "instability")
 
 
+@pytest.mark.slow
 def test_scores_equal_plain_sql_and_select_the_same(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,7 +64,7 @@ def test_scores_equal_plain_sql_and_select_the_same(
             "where quality is not null"
         ).fetchall()
     }
-    assert len(written) == 60
+    assert len(written) == SAMPLES
     assert again.keys() == written.keys()
     for sample_id, values in written.items():
         assert values == pytest.approx(again[sample_id], abs=1e-6), sample_id
@@ -77,10 +77,10 @@ def test_scores_equal_plain_sql_and_select_the_same(
 
 def test_every_table_is_in_sql(work: Path) -> None:
     for view, rows in (
-        ("pool", 60),
-        ("responses", 60 * 7 * 3),
-        ("judgments", 60 * 7 * 3),
-        ("scores", 60),
+        ("pool", SAMPLES),
+        ("responses", SAMPLES * 7 * 3),
+        ("judgments", SAMPLES * 7 * 3),
+        ("scores", SAMPLES),
         ("rollouts", 2 * 4 * 5),
     ):
         query = f"select count(*) as n from {view}"
@@ -91,8 +91,8 @@ def test_every_table_is_in_sql(work: Path) -> None:
 def test_the_same_score_again_does_nothing(work: Path) -> None:
     files = sorted((work / "runs/mini").rglob("shard-*.parquet"))
     before = [(f, f.stat().st_ino, f.stat().st_mtime_ns) for f in files]
-    done = qibox_command("score", "--limit", "60", "--samples-per-model", "3", cwd=work)
-    assert done.returncode == 0
+    done = qibox_command("score", "--limit", SAMPLES, "--samples-per-model", "3", cwd=work)
+    assert done.status == 0
     assert [(f, f.stat().st_ino, f.stat().st_mtime_ns) for f in files] == before
 
 
@@ -122,7 +122,7 @@ def test_no_file_of_the_run_names_this_machine(work: Path) -> None:
 def test_bad_usage_is_one_sentence(work: Path, arguments: list[str], status: int) -> None:
     (work / "broken.yaml").write_text("models: [unclosed")
     done = qibox_command(*arguments, cwd=work)
-    assert done.returncode == status, done.stderr
+    assert done.status == status, done.stderr
     assert done.stderr.startswith("Error: ")
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not (work / "runs/other").exists()

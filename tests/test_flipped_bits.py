@@ -49,6 +49,7 @@ def flip(path: Path, bit: int) -> bytes:
     return content
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_never_changes_a_figure(finished: Path) -> None:
     rng = random.Random(7)
     files = sorted(f for table in TABLES for f in (finished / table).rglob("*.parquet"))

@@ -24,21 +24,37 @@ def shell(line: str, **more: object) -> "subprocess.CompletedProcess[bytes]":
     return subprocess.run(line, shell=True, capture_output=True, check=False, **more)  # type: ignore[call-overload, no-any-return]
 
 
+ONE_AFTER_ANOTHER = """
+import shlex, sys
+from qibox.cli.main import main
+for line in sys.argv[1:]:
+    sys.argv = shlex.split(line)
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0, (line, end.code)
+    print("ended", flush=True)
+"""
+
+
 @pytest.mark.parametrize("environment", [ASCII, LATIN], ids=["ascii", "latin-1"])
 def test_what_a_stream_cannot_hold_is_written_out(run: Path, environment: dict[str, str]) -> None:
-    for command in (
-        f"status {run}",
-        f"sql {run} 'select sample_id, question from pool'",
-        f"show {run} 猫",
-        f"select {run} --random 1",
-    ):
-        done = shell(f"{COMMAND} {command}", env=environment)
-        assert done.returncode == 0, done.stderr
-        assert b"Traceback" not in done.stderr
-    for form in ("csv", "json", "markdown"):
-        query = "select question from pool"
-        done = shell(f"{COMMAND} sql {run} '{query}' --format {form}", env=environment)
-        assert "naïve 猫 ?" in done.stdout.decode("utf-8")
+    query = "select question from pool"
+    lines = [
+        f"qibox status {run}",
+        f"qibox sql {run} 'select sample_id, question from pool'",
+        f"qibox show {run} 猫",
+        f"qibox select {run} --random 1",
+        *(f"qibox sql {run} '{query}' --format {form}" for form in ("csv", "json", "markdown")),
+    ]
+    command = [sys.executable, "-P", "-c", ONE_AFTER_ANOTHER, *lines]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    said = done.stdout.split(b"ended\n")
+    assert len(said) == len(lines) + 1
+    for text in said[4:7]:
+        assert "naïve 猫 ?" in text.decode("utf-8")
 
 
 def test_closed_streams_are_no_traceback(run: Path) -> None:

@@ -146,6 +146,7 @@ def test_the_choices_offered_are_those_of_the_recipe() -> None:
     assert list(offered["reward"]) == schema["properties"]["reward"]["enum"]
 
 
+@pytest.mark.slow
 def test_several_processes_are_started_by_one_command(run: Run, policy: Path) -> None:
     """As many as accelerate's configuration says, here."""
     config = Path(run.storage.url, "accelerate.yaml")

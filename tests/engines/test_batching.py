@@ -4,6 +4,8 @@ import pytest
 
 from qibox.engines.batching import Batcher, BrokenEngineError, is_out_of_memory
 
+pytestmark = pytest.mark.usefixtures("few_objects")
+
 
 def failed(item: int, reason: str) -> str:
     return f"{item}: {reason}"

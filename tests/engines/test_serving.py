@@ -79,6 +79,7 @@ def test_another_engines_model_is_not_served() -> None:
         servable("m", ModelSpec(source="x", engine="replay"))
 
 
+@pytest.mark.slow
 @needs_vllm
 def test_a_server_that_cannot_start_says_why() -> None:
     spec = ModelSpec(source=MODEL, engine="vllm", settings={"extra": {"no_such_option": 1}})

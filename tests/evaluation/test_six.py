@@ -63,6 +63,7 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.replace("┃", "│").split("│")[1:-1]]
 
 
+@pytest.mark.slow
 def test_the_table_has_a_row_a_policy_and_a_pair_of_columns_a_benchmark(
     shown: Result, rates: pd.DataFrame
 ) -> None:

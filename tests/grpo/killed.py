@@ -1,8 +1,7 @@
-"""A training that kills itself (SIGKILL) at a named moment: ``python -m tests.grpo.killed …``."""
+"""A training that kills itself (SIGKILL) at a named moment."""
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +54,3 @@ def main(run: str, recipe: str, name: str, how: str, ending: str) -> None:
     judge = load_manifest(JudgeManifest, "hash")
     plan = resolve_training(opened, "default", wanted, judge, name)
     train(opened, plan, wanted, save_every=2, overwrite=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

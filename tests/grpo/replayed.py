@@ -1,11 +1,10 @@
-"""A training on recorded completions: ``[torchrun] -m tests.grpo.replayed RUN RECIPE NAME``.
+"""A training on recorded completions, in one process or as one of several.
 
 TRL draws differently in each process, so what is drawn is fixed here by prompt, place in the group
 and turn: the same for any number of processes.
 """
 
 import random
-import sys
 from pathlib import Path
 
 import yaml
@@ -56,7 +55,3 @@ def main(run: str, recipe: str, name: str, on_step: OnStep = lambda step, metric
     judge = load_manifest(JudgeManifest, "hash")
     plan = resolve_training(opened, "default", wanted, judge, name)
     train(opened, plan, wanted, on_step, save_every=1)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

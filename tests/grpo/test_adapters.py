@@ -26,6 +26,7 @@ def adapted(recipe: RecipeManifest) -> RecipeManifest:
     return recipe.model_copy(update=changes)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_adapters_end_with_the_same_weights(
     run: Run, adapted: RecipeManifest
 ) -> None:

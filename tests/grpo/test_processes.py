@@ -1,8 +1,6 @@
 """Two processes on the CPU do what one does with the same completions."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +8,37 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from qibox.engines.serving import free_port
 from qibox.manifests import RecipeManifest
 from qibox.run.directory import Run
+from tests.forked import TRAINING, start
 
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+
+def launched(rank: int, processes: int, port: int) -> dict[str, str]:
+    """What torchrun puts into the environment of each process that it starts on one machine."""
+    own = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": 0, "MASTER_PORT": port}
+    all_alike = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "GROUP_WORLD_SIZE": 1}
+    found = {name: str(value) for name, value in (own | all_alike).items()}
+    return found | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
 
 
-def replayed(run: Run, recipe: RecipeManifest, name: str, *launcher: str) -> list[Any]:
+def replayed(run: Run, recipe: RecipeManifest, name: str, processes: int = 1) -> list[Any]:
     """Train on recorded completions; the lines of metrics.jsonl."""
     path = Path(run.storage.url, "recipe.yaml")
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-    ours = ("-m", "tests.grpo.replayed", run.storage.url, str(path), name)
-    command = [sys.executable, *launcher, *ours]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    port = free_port("127.0.0.1")
+    environments = [launched(rank, processes, port) for rank in range(processes)]
+    running = [
+        start(
+            TRAINING,
+            "tests.grpo.replayed:main",
+            *(run.storage.url, path, name),
+            environment={} if processes == 1 else environment,
+        )
+        for environment in environments
+    ]
+    ends = [(process.communicate()[1], process.returncode) for process in running]
+    assert [status for _, status in ends] == [0] * processes, ends
     lines = run.storage.read_text(f"policies/{name}/metrics.jsonl").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -34,6 +49,7 @@ def rows(run: Run, name: str) -> list[Any]:
     return table.sort_by([(key, "ascending") for key in ("step", "sample_id", "k")]).to_pylist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompts", [2, 3])  # three: the second one's group lies in both processes
 def test_two_processes_learn_what_one_learns(
     run: Run, recipe: RecipeManifest, prompts: int
@@ -42,7 +58,7 @@ def test_two_processes_learn_what_one_learns(
         update={"prompts_per_step": prompts, "samples_per_prompt": 4, "steps": 3}
     )
     alone = replayed(run, recipe, "alone")
-    both = replayed(run, recipe, "both", *TORCHRUN)
+    both = replayed(run, recipe, "both", processes=2)
     lineage = yaml.safe_load(run.storage.read_text("policies/both/policy.yaml"))
     assert lineage["processes"] == 2
     for name in ("loss", "reward", "unsafe_drafts", "corrected", "zero_variance", "kl"):

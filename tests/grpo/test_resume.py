@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +15,7 @@ from qibox.grpo.unfinished import Unfinished
 from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
+from tests.forked import TRAINING, start
 
 
 def train_named(run: Run, recipe: RecipeManifest, name: str) -> None:
@@ -32,9 +31,10 @@ def planned(run: Run, recipe: RecipeManifest, name: str) -> TrainingPlan:
 def killed(run: Run, recipe: RecipeManifest, name: str, how: str, ending: str) -> None:
     path = Path(run.storage.url, "recipe.yaml")
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-    command = [sys.executable, "-m", "tests.grpo.killed", run.storage.url, str(path), name]
-    done = subprocess.run([*command, how, ending], capture_output=True, text=True, check=False)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    asked = (run.storage.url, path, name, how, ending)
+    process = start(TRAINING, "tests.grpo.killed:main", *asked)
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said
 
 
 def weights(run: Run, name: str) -> bytes:
@@ -47,6 +47,7 @@ def rollouts(run: Run, name: str) -> pa.Table:
     return pa.concat_tables([run.storage.read_table(file) for file in files]).sort_by(keys)
 
 
+@pytest.mark.slow
 def test_killed_at_three_moments_and_resumed_it_ends_with_the_same_weights(
     run: Run, recipe: RecipeManifest
 ) -> None:

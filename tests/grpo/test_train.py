@@ -96,8 +96,8 @@ def test_the_same_seed_draws_the_same_rollouts(
 ) -> None:
     first = trained(run, recipe, dice, "first")
     assert trained(run, recipe, dice, "second") == first
-    other = recipe.model_copy(update={"seed": 1})
-    assert trained(run, other, dice, "third") != first
+    other = recipe.model_copy(update={"seed": 1, "steps": 1})
+    assert trained(run, other, dice, "third") != [row for row in first if row["step"] == 1]
 
 
 def test_discarded_drafts_have_no_reward_and_no_advantage(
@@ -118,6 +118,7 @@ def test_discarded_drafts_have_no_reward_and_no_advantage(
                 assert (row["advantage"] > 1e-6) == (above > 1e-6)
 
 
+@pytest.mark.slow
 def test_groups_that_teach_nothing_give_way_to_other_prompts_and_are_counted(
     run: Run, recipe: RecipeManifest, dice: JudgeManifest
 ) -> None:

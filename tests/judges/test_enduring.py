@@ -9,6 +9,8 @@ from qibox.errors import QiboxError
 from qibox.judges.enduring import EnduringJudge
 from qibox.tables import VERDICTS
 
+pytestmark = pytest.mark.usefixtures("few_objects")
+
 Said = Sequence[tuple[str, str]]  # (sample_id, text)
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "text", "reasoning", "answer")])
 NO_SAMPLES = pa.table({"sample_id": pa.array([], pa.string())})

@@ -57,6 +57,7 @@ def test_what_is_trained_can_be_shipped(
     assert torch.allclose(ours, theirs, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     def start(name: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "qibox.mini.train", "--out", str(tmp_path / name)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qibox.run.storage import Storage
+from tests.forked import SCORING, Forked, start
 
 TABLES = ("responses", "judgments", "scores")
 
@@ -22,6 +23,19 @@ def start_qibox(*arguments: object, cwd: Path | None = None) -> "subprocess.Pope
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+
+
+def forked_qibox(*arguments: object, cwd: Path | None = None) -> Forked:
+    """Start the same command where it is started dozens of times: without its imports."""
+    return start(SCORING, "tests.pipelines.killing:be_qibox", *arguments, cwd=cwd)
+
+
+def be_qibox(*arguments: str) -> None:
+    """Be the command in a process of its own."""
+    from qibox.cli.main import main
+
+    sys.argv = ["qibox", *arguments]
+    main()
 
 
 def finished(out: Path) -> Files:

@@ -2,14 +2,14 @@
 
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.evaluations import BENCHMARKS, POLICIES, write_world
-from tests.pipelines.killing import Files, finished, half_written, rows_of, start_qibox
+from tests.forked import Forked
+from tests.pipelines.killing import Files, finished, forked_qibox, half_written, rows_of
 
 SAMPLES, SHARDS = 40, 10
 ENTRANTS = 3  # two policies and the start that they share
@@ -20,13 +20,13 @@ TOTAL = 3 * ANSWERED  # with two judges
 MOMENTS = (0, 7, ANSWERED - 5, 2 * ANSWERED, TOTAL - 1)
 
 
-def evaluating(folder: Path, run: str) -> "subprocess.Popen[bytes]":
-    """`qibox eval` of two policies on two benchmarks by two judges, as a person starts it."""
+def evaluating(folder: Path, run: str) -> Forked:
+    """`qibox eval` of two policies on two benchmarks by two judges."""
     policies = [word for name in POLICIES[:2] for word in ("--policy", name)]
     pools = [word for name in BENCHMARKS for word in ("--pool", f"{name}.yaml")]
     judges = ["--judge", "hash", "--judge", "other.yaml"]
     recorded = ["--replay", "answers", "-q"]
-    return start_qibox("eval", run, *policies, *pools, *judges, *recorded, cwd=folder)
+    return forked_qibox("eval", run, *policies, *pools, *judges, *recorded, cwd=folder)
 
 
 def homes(folder: Path, run: str) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import yaml
 
 from qibox.errors import TooManyRejectsError
@@ -60,6 +61,7 @@ def score(folder: Path, *options: str) -> tuple[int, str, int]:
     return process.returncode, said.read_text(), peak
 
 
+@pytest.mark.slow
 def test_in_equals_scored_and_not_scored_each_with_its_reason(tmp_path: Path) -> None:
     pools = {"one": embedded(tmp_path, GOOD, BAD), "two": lined(tmp_path, GOOD, BAD)}
     write_manifests(tmp_path, pools)

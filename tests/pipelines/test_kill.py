@@ -6,25 +6,37 @@ Half-way, its disk is full for a while.
 import contextlib
 import random
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.pipelines.killing import TABLES, Files, finished, half_written, rows_of, start_qibox
+from tests.forked import Forked
+from tests.pipelines.killing import (
+    TABLES,
+    Files,
+    finished,
+    forked_qibox,
+    half_written,
+    rows_of,
+    start_qibox,
+)
 from tests.recordings import record
 from tests.tools.full_disk import NotMountableError, mounted
 
 KILLS = 20
 
 
-def scoring(data: Path, out: Path) -> "subprocess.Popen[bytes]":
-    """`qibox score` as a person starts it."""
-    options = {"pool": "pool.yaml", "panel": "panel.yaml"}
-    paths = [x for name, file in options.items() for x in (f"--{name}", str(data / file))]
-    return start_qibox("score", *paths, "--judge", "hash", "--out", out)
+def asked(data: Path, out: Path) -> list[object]:
+    """The words after `qibox`."""
+    manifests = ["--pool", data / "pool.yaml", "--panel", data / "panel.yaml"]
+    return ["score", *manifests, "--judge", "hash", "--out", out]
+
+
+def scoring(data: Path, out: Path) -> Forked:
+    """`qibox score`, at work at once."""
+    return forked_qibox(*asked(data, out))
 
 
 @pytest.fixture
@@ -42,7 +54,7 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path, 
     rng = random.Random(20)
     data = record(tmp_path / "data", 40, shard_size=4)
     whole, broken = tmp_path / "whole", disk / "broken"
-    _, said = scoring(data, whole).communicate()
+    _, said = start_qibox(*asked(data, whole)).communicate()
     total = len(finished(whole))
     assert total == 10 * (3 + 3 + 1), said
     assert b"leak" not in said  # as bindings call what is frozen at the end

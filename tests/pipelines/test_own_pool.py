@@ -5,12 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from qibox.mini.pool import iter_samples
 from qibox.run.directory import Run
+from tests.commands import qibox
 from tests.pool.making import rows_of
 
 QIBOX = Path(sys.executable).parent / "qibox"
 PICTURES = 500
+BROKEN_ROWS = PICTURES // 25
+ROWS = PICTURES + BROKEN_ROWS
 
 # The picture and the question of a broken row, and how its reason begins.
 BROKEN = [
@@ -53,24 +58,28 @@ def test_a_dry_run_tells_of_rows_that_would_be_refused(tmp_path: Path) -> None:
     write_pool(tmp_path)
     done = score(tmp_path, "--pool", "questions.csv", "--images", "pictures", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "500 samples" in done.stdout
-    assert "20 of 520 rows of the pool would be refused" in done.stdout
+    assert f"{PICTURES} samples" in done.stdout
+    assert f"{BROKEN_ROWS} of {ROWS} rows of the pool would be refused" in done.stdout
     assert not (tmp_path / "run").exists()
 
 
-def test_a_pool_that_changed_since_is_told_of(tmp_path: Path) -> None:
+def test_a_pool_that_changed_since_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     picture = next(iter_samples("train", 1))["image"]["bytes"]
     (tmp_path / "a.png").write_bytes(picture)
     pool = tmp_path / "questions.csv"
     pool.write_text("image,question\na.png,what is it ?\n")
-    options = ("--pool", "questions.csv", "--models", "strong", "--samples-per-model", "1")
-    first = score(tmp_path, *options)
-    assert (first.returncode, "changed after" in first.stderr) == (0, False)
+    asked = ("score", "--pool", "questions.csv", "--judge", "hash", "--out", "run")
+    asked += ("--models", "strong", "--samples-per-model", "1")
+    first = qibox(*asked)
+    assert (first.status, "changed after" in first.stderr) == (0, False)
     pool.write_text("image,question\na.png,what is it ?\na.png,where is it ?\n")
-    again = score(tmp_path, *options)
+    again = qibox(*asked)
     assert "questions.csv changed after this run had read it: --rescore pool" in again.stderr
     assert "1 rows in = 1 scored" in again.stdout
-    assert "2 rows in = 2 scored" in score(tmp_path, *options, "--rescore", "pool").stdout
+    assert "2 rows in = 2 scored" in qibox(*asked, "--rescore", "pool").stdout
 
 
 def test_a_pool_without_a_sample_says_why(tmp_path: Path) -> None:
@@ -82,9 +91,10 @@ def test_a_pool_without_a_sample_says_why(tmp_path: Path) -> None:
     assert "4 of 4 rows were refused, 2 of them because: image is missing." in done.stderr
 
 
+@pytest.mark.slow
 def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_path: Path) -> None:
     reasons = write_pool(tmp_path)
-    assert len(reasons) == 20
+    assert len(reasons) == BROKEN_ROWS
     own = ("--pool", "questions.csv", "--images", "pictures", "--max-reject-rate", "0.05")
     done = score(tmp_path, *own, "--samples-per-model", "1")
     assert done.returncode == 0, done.stderr
@@ -92,7 +102,7 @@ def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_pa
     assert "image from 'image'" in done.stderr
     assert "7 models of panel mini know the miniature world alone" in done.stderr
     assert "judge hash draws its verdicts: these scores mean nothing" in done.stderr
-    assert "520 rows in = 500 scored + 20 not scored" in done.stdout
+    assert f"{ROWS} rows in = {PICTURES} scored + {BROKEN_ROWS} not scored" in done.stdout
     run = Run.open(tmp_path / "run")
     rejects = {row["row"]: row["reason"] for row in rows_of(run, "rejects")}
     assert rejects.keys() == reasons.keys()
