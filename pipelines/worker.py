@@ -7,7 +7,7 @@ after the last.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 import apache_beam as beam
@@ -116,6 +116,7 @@ class DoUnits(beam.DoFn):
         self._allow_remote_code = allow_remote_code
         self._shared = Shared()
         self._held: Held | None = None
+        self._unsettled: list[tuple[int, Callable[[], None]]] = []  # last stage, what waits
 
     def setup(self) -> None:
         """Open the run, and load the turn's tools unless this process has them."""
@@ -138,7 +139,25 @@ class DoUnits(beam.DoFn):
             raise QiboxError(STOPPED)
         with held.work():
             storage = shard_storage(held.storage, [units for _, units in work])
-            return sum(self._do_missing(number, units, storage) for number, units in work)
+            try:
+                done = sum(self._do_missing(number, units, storage) for number, units in work)
+            finally:
+                self._unsettled.append((work[-1][0], storage.settling()))
+            self._settle(all_but=1)  # while the disk takes one shard the next is worked on
+            return done
+
+    def finish_bundle(self) -> None:
+        """Nothing counts as done before it stands."""
+        if self._held is not None and self._unsettled:
+            with self._held.work():
+                self._settle()
+
+    def _settle(self, all_but: int = 0) -> None:
+        """Wait until all shards stand that were written, but for the last ones."""
+        while len(self._unsettled) > all_but:
+            number, wait = self._unsettled.pop(0)
+            with self._telling(number):
+                wait()
 
     def _do_missing(self, number: int, units: Sequence[Unit], storage: Storage) -> int:
         """Do those of a stage's units that are not done: a retried bundle comes twice.
@@ -158,21 +177,27 @@ class DoUnits(beam.DoFn):
         return len(mend) + len(make)
 
     def _do(self, work: Work, number: int, storage: Storage, units: tuple[Unit, ...]) -> None:
-        account = self._accounts[number]
+        with self._telling(number), self._accounts[number].units(len(units)) as report:
+            work(self._tools[number], storage, units, report)
+
+    @contextmanager
+    def _telling(self, number: int) -> Iterator[None]:
+        """Tell in a stage's account why its work cannot go on."""
         try:
-            with account.units(len(units)) as report:
-                work(self._tools[number], storage, units, report)
+            yield
         except stopping.StoppedError:
             raise
         except Exception as error:
             trouble = told(error)
             if trouble is None:
                 raise
-            account.stop(trouble)
+            self._accounts[number].stop(trouble)
             raise trouble from error
 
     def teardown(self) -> None:
-        """Let go of the tools."""
+        """Let go of the tools, once nothing is under way."""
+        with suppress(QiboxError, OSError):  # after an error, which is told
+            self._settle()
         if self._held is not None:
             self._held.leave()
             self._held = None

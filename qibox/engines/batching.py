@@ -57,8 +57,10 @@ class Batcher:
         items: Sequence[T],
         run: Callable[[Sequence[T]], Sequence[R]],
         failed: Callable[[T, str], R],
-    ) -> list[R]:
+    ) -> Sequence[R]:
         """One result for each item, in order: ``run``'s, or ``failed`` with the reason.
+
+        Where ``run`` gives all in one go, what it gave comes back as it is.
 
         Raises:
             BrokenEngineError: the process cannot go on.
@@ -77,6 +79,8 @@ class Batcher:
                 # Kept past this block without its frames, which hold the batch's memory.
                 error = caught.with_traceback(None)
             if error is None:
+                if len(batch) == len(items):
+                    return done
                 results.extend(done)
             elif is_out_of_memory(error) and len(batch) > 1:  # some say "CUDA error" too
                 _free()

@@ -14,7 +14,7 @@ import pyarrow as pa
 from qibox.engines.batching import Batcher, BrokenEngineError
 from qibox.engines.completions import failure
 from qibox.errors import QiboxError
-from qibox.judges.base import Judge
+from qibox.judges.base import Judge, looks_up
 from qibox.tables import VERDICTS
 
 Integers = npt.NDArray[np.int64]
@@ -26,6 +26,7 @@ class EnduringJudge:
     def __init__(self, judge: Judge, name: str, *, together: bool = False) -> None:
         """``together``: the judge compares a sample's responses, so they stay in one batch."""
         self._judge = judge
+        self.looks_up = looks_up(judge)
         self._name = name
         self._together = together
         self._batcher = Batcher(2**31, fatal=(QiboxError,))
@@ -54,7 +55,10 @@ class EnduringJudge:
             verdicts = self._judge.judge(samples, rows)
             assert verdicts.schema.equals(VERDICTS), f"the judge's columns are {verdicts.schema}"
             assert len(verdicts) == len(rows), f"{len(verdicts)} verdicts on {len(rows)} responses"
-            starts = add(verdicts) + bounds[batch[0] : batch[-1] + 1] - first
+            start = add(verdicts)
+            if not self._together:  # a row each: nothing is made of them one by one
+                return range(start, start + len(batch))
+            starts = start + bounds[batch[0] : batch[-1] + 1] - first
             return list(starts.tolist())
 
         def failed(group: int, reason: str) -> int:

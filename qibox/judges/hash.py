@@ -20,6 +20,8 @@ VARIETY = 512  # distinct verdicts
 class HashJudge:
     """Chooses among :data:`VARIETY` verdicts by hash; see the module."""
 
+    looks_up = True
+
     def __init__(self, weights: VerdictWeights) -> None:
         drawn = [_verdict(random.Random(index)) for index in range(VARIETY)]
         plain = [without_reasoning(verdict) for verdict in drawn]

@@ -1,4 +1,8 @@
-"""Judge responses that may repeat: equal texts on a sample are judged once."""
+"""Judge responses that may repeat: equal texts on a sample are judged once.
+
+A judge that only looks its verdicts up is asked about every row: to find the equal texts takes
+longer than to look them up again.
+"""
 
 from collections.abc import Sequence
 
@@ -7,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qibox.judges.base import Judge
+from qibox.judges.base import Judge, looks_up
 from qibox.tables import VERDICTS
 
 _ASKED = ["sample_id", "text", "reasoning", "answer"]
@@ -31,6 +35,8 @@ def judge_once(
             so.
         known: verdicts already given: columns sample_id, text and those of a verdict.
     """
+    if looks_up(judge) and not known and not responses["text"].null_count:
+        return _asked(judge, samples, responses.select(_ASKED))
     before = pa.concat_tables([KNOWN.empty_table(), *known])
     given = pa.concat_tables([before.select(_ID_TEXT), responses.select(_ID_TEXT)])
     group = _groups(given, _one_chunk(samples["sample_id"]))
@@ -39,9 +45,7 @@ def judge_once(
     first[group[present][::-1]] = present[::-1]  # the earliest row of each group wins
 
     asked = responses.select(_ASKED).take(pa.array(first[first >= len(before)] - len(before)))
-    verdicts = judge.judge(samples, asked)
-    assert verdicts.schema.equals(VERDICTS), f"the judge's columns are {verdicts.schema}"
-    assert len(verdicts) == len(asked), f"{len(verdicts)} verdicts on {len(asked)} responses"
+    verdicts = _asked(judge, samples, asked)
 
     place = np.where(first < len(before), first, 0)
     place[first >= len(before)] = len(before) + np.arange(len(asked))
@@ -53,6 +57,15 @@ def judge_once(
         failed = without_response(responses["reason"])
     reason = pc.if_else(pa.array(own < 0), failed, found["reason"])
     return found.set_column(VERDICTS.get_field_index("reason"), VERDICTS.field("reason"), reason)
+
+
+def _asked(judge: Judge, samples: pa.Table, responses: pa.Table) -> pa.Table:
+    verdicts = judge.judge(samples, responses)
+    assert verdicts.schema.equals(VERDICTS), f"the judge's columns are {verdicts.schema}"
+    assert len(verdicts) == len(responses), (
+        f"{len(verdicts)} verdicts on {len(responses)} responses"
+    )
+    return verdicts
 
 
 def without_response(reasons: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

@@ -56,6 +56,8 @@ class ReplayJudge:
         UsageError: nothing readable at the path, a column that is missing or of a wrong type.
     """
 
+    looks_up = True
+
     def __init__(self, path: str, weights: VerdictWeights) -> None:
         self._weights = weights
         self._recorded = _open(path)

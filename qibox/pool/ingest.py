@@ -7,6 +7,7 @@ Every row read ends as a sample, as a reject with a reason, or merged as a dupli
 
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -93,18 +94,19 @@ def ingest(run: Run, progress: Callable[[int], None] | None = None) -> PoolIndex
         UsageError: the pool is not there, or lacks what its manifest names.
     """
     manifest, limit = run.manifest.pool, run.manifest.limit
-    writer = ShardWriter(run.storage, manifest.shard_size, run.home)
     read = rejected = duplicates = 0
-    for checked, keep, duplicate in marked_rows(manifest, limit):
-        refused = checked.reason.is_valid()
-        writer.reject(_rejects(checked).filter(refused))
-        writer.add(checked.samples.filter(keep))
-        read += len(checked)
-        rejected += refused.true_count
-        duplicates += duplicate.true_count
-        if progress is not None:
-            progress(len(checked))
-    writer.finish()
+    with ThreadPoolExecutor(1) as thread:
+        writer = ShardWriter(run.storage, manifest.shard_size, thread, run.home)
+        for checked, keep, duplicate in marked_rows(manifest, limit):
+            refused = checked.reason.is_valid()
+            writer.reject(_rejects(checked).filter(refused))
+            writer.add(checked.samples.filter(keep))
+            read += len(checked)
+            rejected += refused.true_count
+            duplicates += duplicate.true_count
+            if progress is not None:
+                progress(len(checked))
+        writer.finish()
     if limit is None and manifest.rows not in (None, read):
         logger.warning("pool %s: %d rows read, %d published", manifest.name, read, manifest.rows)
     index = PoolIndex(

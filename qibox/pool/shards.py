@@ -4,6 +4,8 @@ Writes RUN/pool/shard-NNNNN.parquet, keyed by its content, and RUN/rejects/shard
 shard file that is already there under the same key stays untouched.
 """
 
+from concurrent.futures import Executor, Future
+
 import pyarrow as pa
 
 from qibox.errors import DamagedFileError
@@ -16,10 +18,15 @@ SHARD_BYTES = 256 << 20  # a shard of large images closes early: workers hold a 
 
 
 class ShardWriter:
-    """Collects samples and rejects in order and writes them shard by shard."""
+    """Collects samples and rejects in order and writes them shard by shard.
 
-    def __init__(self, storage: Storage, shard_size: int, home: str = "") -> None:
+    A full shard is hashed and written by a thread while the next one is collected.
+    """
+
+    def __init__(self, storage: Storage, shard_size: int, thread: Executor, home: str = "") -> None:
         self._storage = storage
+        self._thread = thread
+        self._under_way: Future[str] | None = None  # the last full shard: to its key
         self._home = home
         self._shard_size = shard_size
         self._samples: list[pa.Table] = []
@@ -31,7 +38,7 @@ class ShardWriter:
         self.sizes: list[int] = []
 
     def add(self, samples: pa.Table) -> None:
-        """Take more samples; full shards are written at once."""
+        """Take more samples; full shards are written."""
         while samples.num_rows:
             part = samples.slice(0, self._room(samples))
             samples = samples.slice(part.num_rows)
@@ -50,8 +57,9 @@ class ShardWriter:
         """Write what is left, and remove what an earlier, longer reading had left behind."""
         if self._samples:
             self._write()
-        elif self._rejects:
-            self._write_rejects(len(self.keys))
+        self._settle()
+        if self._rejects:
+            self._write_rejects(len(self.keys), self._rejects)
         kept = {*map(self._pool_path, range(len(self.keys))), *self._written_rejects}
         for folder in ("pool", "rejects"):
             for name in self._storage.files(f"{self._home}{folder}"):
@@ -72,15 +80,27 @@ class ShardWriter:
         return max(1, min(self._shard_size - self._rows, rows, (SHARD_BYTES - self._bytes) // each))
 
     def _write(self) -> None:
-        shard = len(self.keys)
+        """Have the shard written, once the one before it is: no more than two are in memory."""
+        self._settle()
         table = pa.concat_tables(self._samples)
-        key = shard_key(table)
-        if not self._is_there(self._pool_path(shard), key):
-            self._storage.write_table(self._pool_path(shard), table, key)
-        self._write_rejects(shard)
-        self.keys.append(key)
+        self._under_way = self._thread.submit(self._put, len(self.keys), table, self._rejects)
         self.sizes.append(table.num_rows)
-        self._samples, self._rows, self._bytes = [], 0, 0
+        self._samples, self._rows, self._bytes, self._rejects = [], 0, 0, []
+
+    def _settle(self) -> None:
+        """Wait for the shard under way."""
+        if self._under_way is not None:
+            self.keys.append(self._under_way.result())
+            self._under_way = None
+
+    def _put(self, shard: int, samples: pa.Table, rejects: list[pa.Table]) -> str:
+        """Write a shard and the rejects beside it; gives back its key."""
+        key = shard_key(samples)
+        if not self._is_there(self._pool_path(shard), key):
+            self._storage.write_table(self._pool_path(shard), samples, key)
+        if rejects:
+            self._write_rejects(shard, rejects)
+        return key
 
     def _is_there(self, name: str, key: str) -> bool:
         if self._storage.table_key(name) != key:
@@ -91,12 +111,10 @@ class ShardWriter:
             return False
         return True
 
-    def _write_rejects(self, shard: int) -> None:
-        if self._rejects:
-            name = rejects_path(shard, self._home)
-            self._storage.write_table(name, pa.concat_tables(self._rejects).cast(REJECTS))
-            self._written_rejects.add(name)
-            self._rejects = []
+    def _write_rejects(self, shard: int, rejects: list[pa.Table]) -> None:
+        name = rejects_path(shard, self._home)
+        self._storage.write_table(name, pa.concat_tables(rejects).cast(REJECTS))
+        self._written_rejects.add(name)
 
 
 def _size(samples: pa.Table) -> int:

@@ -109,6 +109,7 @@ class Run:
         self.manifest = manifest
         self.home = home
         self.pool_home = home if pool_home is None else pool_home
+        self._responses: dict[tuple[str, tuple[Shard, ...]], list[Unit]] = {}  # keys take a while
 
     @property
     def url(self) -> str:
@@ -181,19 +182,22 @@ class Run:
 
     def responses_units(self, model: str, shards: Sequence[Shard]) -> list[Unit]:
         """The units of one panel model, one a shard."""
+        wanted = (model, tuple(shards))
+        if wanted not in self._responses:
+            self._responses[wanted] = [self._responses_unit(model, shard) for shard in shards]
+        return list(self._responses[wanted])
+
+    def _responses_unit(self, model: str, shard: Shard) -> Unit:
         panel = self.manifest.panel
-        return [
-            Unit(
-                path=responses_path(model, shard.number, self.home),
-                key=responses_key(shard.key, model, panel.models[model], panel),
-                shard=shard.number,
-                samples=shard.samples,
-                pool=pool_path(shard.number, self.pool_home),
-                model=model,
-                home=self.home,
-            )
-            for shard in shards
-        ]
+        return Unit(
+            path=responses_path(model, shard.number, self.home),
+            key=responses_key(shard.key, model, panel.models[model], panel),
+            shard=shard.number,
+            samples=shard.samples,
+            pool=pool_path(shard.number, self.pool_home),
+            model=model,
+            home=self.home,
+        )
 
     def judgments_units(self, judge: JudgeManifest, shards: Sequence[Shard]) -> list[Unit]:
         """The units of one judge over all models, model by model.

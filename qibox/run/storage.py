@@ -12,7 +12,7 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
@@ -24,6 +24,7 @@ import yaml
 
 from qibox.errors import DamagedFileError, UsageError
 from qibox.run.mending import damaged, telling_damage
+from qibox.run.newfile import NewFile, naming
 from qibox.run.patience import PatientFile, find_files, is_there, patiently
 from qibox.run.seal import SealedFile, seal, sealed_text, unsealed_text
 
@@ -146,21 +147,24 @@ class Storage:
     def _writing_local(self, path: Path, durable: bool, named: bool) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        try:
-            with temporary.open("x+b") as file:
-                yield file
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError as error:
-            if error.errno is not None and error.filename is None:
-                error.filename = str(path)  # writing to an open file does not name it
-            raise
-        finally:
-            temporary.unlink(missing_ok=True)
-        if durable and named:
-            _sync_directory(path.parent)
+        with naming(path), ExitStack() as undo:
+            undo.callback(temporary.unlink, missing_ok=True)
+            file = undo.enter_context(temporary.open("x+b"))
+            yield file
+            file.flush()
+            undo.pop_all()
+        self._when_whole(NewFile(file, temporary, path, durable, named))
+
+    def _when_whole(self, file: NewFile) -> None:
+        """Put a file that is whole under its final name."""
+        file.stand()
+
+    def settling(self) -> Callable[[], None]:
+        """What waits until all files stand that were written here, and says if one does not.
+
+        Here each stands as soon as it is written; see :class:`qibox.scoring.handing.ShardStorage`.
+        """
+        return lambda: None
 
     def read_text(self, name: str) -> str:
         """A file's text, without the seal that :meth:`write_mapping` puts.
@@ -291,7 +295,11 @@ class Storage:
         if told:
             schema = schema.with_metadata({**(schema.metadata or {}), **told})
         with self.writing(name, named=False) as file:
-            with pq.ParquetWriter(file, schema, **PARQUET_OPTIONS) as writer:
+            # Arrow waits for Python's lock before each page that it hands to a file of Python's.
+            with (
+                pa.OSFile(file.name, mode="wb") as own,
+                pq.ParquetWriter(own, schema, **PARQUET_OPTIONS) as writer,
+            ):
                 yield writer
             seal(file)
 
@@ -314,11 +322,3 @@ def _up_to_file(name: str) -> str:
 
 def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

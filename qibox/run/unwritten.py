@@ -17,7 +17,7 @@ class Unwritten(Storage):
     @contextmanager
     def writing(self, name: str, *, durable: bool = True, named: bool = True) -> Iterator[BinaryIO]:
         """Keep nothing."""
-        with tempfile.TemporaryFile() as file:
+        with tempfile.NamedTemporaryFile() as file:
             yield cast(BinaryIO, file)
 
     def move(self, name: str, target: str) -> None:

@@ -1,17 +1,22 @@
 """The tables of one shard, handed on in memory from the stage that makes them to the next ones.
 
 Each file is written as ever, whole and under its final name before what is made of it. Only that
-whoever reads it next, in the same process and for the same shard, need not decode it again. What
-was there before is read from its file.
+whoever reads it next, in the same process and for the same shard, need not decode it again, and
+that nobody waits for the disk: a thread puts the files under their names, one after the other as
+they were made. What was there before is read from its file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import pyarrow as pa
 
+from qibox.run.newfile import NewFile
 from qibox.run.storage import Storage, TableWriter
 from qibox.run.units import Unit
+from qibox.scoring.footers import Footer, remember
 from qibox.scoring.slices import SLICE_SAMPLES
 from qibox.tables import SAMPLES
 
@@ -38,6 +43,14 @@ class ShardStorage(Storage):
         self.root, self.url = storage.root, storage.url
         self._pool = pool
         self._held: dict[str, pa.Table] = {}
+        self._row = Row()
+
+    def settling(self) -> Callable[[], None]:
+        """What waits until all stands that was written here; it holds no table."""
+        return self._row.end
+
+    def _when_whole(self, file: NewFile) -> None:
+        self._row.put(file)
 
     @contextmanager
     def table_writer(
@@ -54,7 +67,9 @@ class ShardStorage(Storage):
             holding = _Holding(writer)
             yield holding
         if edition is None:  # what was mended is read as anything else that was there before
-            self._held[name] = pa.concat_tables([schema.empty_table(), *holding.tables])
+            table = pa.concat_tables([schema.empty_table(), *holding.tables])
+            self._held[name] = table
+            self._row.then(partial(remember, self, name, _footer(table, key, made_of)))
 
     def held(self, name: str, columns: Sequence[str]) -> pa.Table | None:
         """Those columns of a table that was made here, or of the samples."""
@@ -77,3 +92,50 @@ class _Holding:
         """Write and keep one."""
         self._writer.write_table(table, row_group_size)
         self.tables.append(table)
+
+
+class Row:
+    """Files that a thread puts under their names, one after the other; none after one that fails.
+
+    So nothing stands whose input does not, and whoever writes need not wait for the disk.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "files")
+        self._under_way: list[Future[None]] = []
+        self._broken = False
+
+    def put(self, file: NewFile) -> None:
+        """Let a file stand, in its turn."""
+        self._under_way.append(self._thread.submit(self._stand, file))
+
+    def then(self, work: Callable[[], None]) -> None:
+        """Do something once all before it stands."""
+        self._under_way.append(self._thread.submit(lambda: None if self._broken else work()))
+
+    def end(self) -> None:
+        """Wait until all stands.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        self._thread.shutdown()
+        for each in self._under_way:
+            each.result()
+
+    def _stand(self, file: NewFile) -> None:
+        if self._broken:
+            file.discard()
+            return
+        try:
+            file.stand()
+        except BaseException:
+            self._broken = True
+            raise
+
+
+def _footer(table: pa.Table, key: str | None, made_of: str | None) -> Footer:
+    failed = 0
+    if "reason" in table.column_names:
+        failed = len(table) - table["reason"].null_count
+    return Footer(key, len(table), failed, made_of=made_of)

@@ -1,3 +1,4 @@
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
+from qibox.scoring.footers import Footer, read_footer, read_footers
 from qibox.scoring.handing import ShardStorage, shard_storage
 from qibox.scoring.mending import inputs_edition
 from qibox.scoring.slices import SLICE_SAMPLES, Source, slices
@@ -28,6 +30,7 @@ def test_what_was_written_is_read_from_memory_slice_by_slice(storage: Storage) -
     with handing.table_writer("rows", ROWS.schema, "key") as writer:
         writer.write_table(ROWS.slice(0, 4))
         writer.write_table(ROWS.slice(4))
+    handing.settling()()
     assert storage.table_key("rows") == "key"
     assert storage.read_table("rows").equals(ROWS.cast(storage.read_table("rows").schema))
     Path(storage.path("rows")).unlink()
@@ -63,6 +66,37 @@ def test_a_file_that_was_not_finished_or_was_mended_is_not_held(storage: Storage
     with handing.table_writer("rows", ROWS.schema, edition="e") as writer:
         writer.write_table(ROWS)
     assert handing.held("rows", ["n"]) is None
+    handing.settling()()
+
+
+def test_nothing_stands_after_a_file_that_cannot(storage: Storage) -> None:
+    Path(storage.path("taken/by a folder")).mkdir(parents=True)
+    handing = ShardStorage(storage, "pool")
+    for name in ("first", "taken", "last"):
+        handing.write_table(name, ROWS)
+    with pytest.raises(IsADirectoryError, match="taken"):
+        handing.settling()()
+    assert sorted(path.name for path in Path(storage.root).iterdir()) == ["first", "pool", "taken"]
+
+
+def test_the_footer_of_what_was_written_is_not_read_until_the_file_changes(
+    storage: Storage,
+) -> None:
+    rows = ROWS.append_column("reason", pa.array(["why", None, "why", None, None, None]))
+    handing = ShardStorage(storage, "pool")
+    with handing.table_writer("rows", rows.schema, "key", made_of="these") as writer:
+        writer.write_table(rows.slice(0, 4))
+        writer.write_table(rows.slice(4))
+    handing.settling()()
+    path = Path(storage.path("rows"))
+    shutil.copy(path, storage.path("copy"))  # of which nothing is known
+    told = read_footers(storage, ["rows", "copy", "none"])
+    assert told == dict.fromkeys(["rows", "copy"], Footer("key", 6, 2, made_of="these"))
+    assert read_footer(storage, "rows") is read_footer(storage, "rows") == told["rows"]
+    path.write_bytes(path.read_bytes()[:-1])
+    assert read_footers(storage, ["rows"])["rows"].damage is not None
+    path.unlink()
+    assert read_footer(storage, "rows") is None
 
 
 def test_what_a_unit_is_made_of_is_known_of_files_held_and_of_others(storage: Storage) -> None:
@@ -71,7 +105,9 @@ def test_what_a_unit_is_made_of_is_known_of_files_held_and_of_others(storage: St
         writer.write_table(ROWS)
     handing = ShardStorage(storage, "pool")
     handing.write_table("new", ROWS)
-    assert inputs_edition(handing, unit) == inputs_edition(storage, unit) is not None
+    here = inputs_edition(handing, unit)
+    handing.settling()()
+    assert here == inputs_edition(storage, unit) is not None
 
 
 def test_nothing_is_held_of_a_single_stage_nor_of_a_large_shard(storage: Storage) -> None:
