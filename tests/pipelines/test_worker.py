@@ -113,6 +113,37 @@ def test_a_file_that_stands_is_mended_before_others_are_made(tmp_path: Path) -> 
     assert work.log[1:-1] == [unit(0).path, f"mended {unit(0).path}", unit(1).path]
 
 
+def of_two_stages(n: int) -> ShardWork:
+    """A shard whose tables are handed on in memory."""
+    return ((0, (unit(n),)), (1, (replace(unit(n), path=f"after-{n}.parquet"),)))
+
+
+def test_what_a_bundle_did_stands_when_it_ends(tmp_path: Path) -> None:
+    step = DoUnits([Notes(), Notes()], str(tmp_path))  # type: ignore[list-item]
+    step.setup()
+    assert list(step.process((0, [of_two_stages(0), of_two_stages(1)]))) == [2, 2]
+    step.finish_bundle()
+    storage = Storage(tmp_path)
+    for n in (0, 1):
+        assert [storage.table_key(u.path) for _, (u,) in of_two_stages(n)] == [f"key-{n}"] * 2
+    step.teardown()
+    assert not list(tmp_path.rglob(".*.parquet.*"))
+
+
+def test_a_file_that_cannot_stand_stops_the_work_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / unit(0).path / "a folder").mkdir(parents=True)
+    step = DoUnits([Notes(), Notes()], str(tmp_path))  # type: ignore[list-item]
+    step.setup()
+    list(step.process((0, [of_two_stages(0)])))
+    with pytest.raises(QiboxError, match="a directory stands where a file belongs"):
+        step.finish_bundle()
+    step.teardown()
+    stopped = read_progress(Storage(tmp_path), "scores").stopped
+    assert stopped is not None
+    assert "directory" in stopped.message
+    assert not (tmp_path / "after-0.parquet").exists()  # nothing stands whose input does not
+
+
 def test_a_failed_unit_takes_its_rows_back(tmp_path: Path) -> None:
     step = worker(Notes(broken="run"), tmp_path)
     step.setup()

@@ -22,6 +22,7 @@ class Counting:
 
     def __init__(self) -> None:
         self.inner = HashJudge(VerdictWeights())
+        self.looks_up = False
         self.asked: list[list[tuple[str, str]]] = []
 
     def judge(self, samples: pa.Table, responses: pa.Table) -> pa.Table:
@@ -64,6 +65,18 @@ def test_equal_texts_on_one_sample_are_judged_once_and_each_keeps_its_row() -> N
     expected[4] = None
     assert verdicts["score"].to_pylist() == expected
     assert verdicts["reason"].to_pylist() == [None] * 4 + ["no response: fell over", None]
+
+
+def test_a_judge_that_looks_up_is_asked_of_every_row_and_says_the_same() -> None:
+    said = [("a", "x"), ("a", "y"), ("b", "x"), ("a", "x")]
+    judge = Counting()
+    once = judge_once(judge, pool("a", "b"), responses(said))
+    judge.looks_up = True
+    assert judge_once(judge, pool("a", "b"), responses(said)).equals(once)
+    with_none = judge_once(judge, pool("a", "b"), responses([*said, ("b", None)]))
+    assert with_none.slice(0, 4).equals(once)
+    assert with_none["reason"].to_pylist() == [None] * 4 + ["no response: fell over"]
+    assert [len(asked) for asked in judge.asked] == [3, 4, 3]
 
 
 def test_nothing_to_judge_is_no_error() -> None:
