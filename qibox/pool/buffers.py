@@ -27,3 +27,10 @@ def spans(values: pa.Array) -> list[memoryview]:
     data, offsets = bytes_and_offsets(values)
     view = data.data
     return [view[start:end] for start, end in pairwise(offsets.tolist())]
+
+
+def pieces(values: pa.Array) -> list[bytes]:
+    """Each value's bytes, copied: for short ones that is quicker than a view."""
+    data, offsets = bytes_and_offsets(values)
+    text = data[offsets[0] : offsets[-1]].tobytes()  # of a slice, not of all that it was cut from
+    return [text[start:end] for start, end in pairwise((offsets - offsets[0]).tolist())]

@@ -5,14 +5,12 @@ XXH3-128: not a cryptographic one, so it guards against chance (1e-24 over 10 mi
 whoever forges a collision only makes their own row count as a duplicate.
 """
 
-from itertools import pairwise
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from qibox.pool.buffers import bytes_and_offsets, spans
+from qibox.pool.buffers import pieces, spans
 
 HASH = np.dtype("S16")  # numpy sorts these ten times faster than pairs of integers
 
@@ -50,7 +48,8 @@ class SeenHashes:
 
 def text_hashes(texts: pa.Array) -> Hashes:
     """Hash of each string; a null counts as empty."""
-    return _packed([xxhash.xxh3_128_digest(piece) for piece in spans(texts)])
+    digest = xxhash.xxh3_128_digest
+    return _packed([digest(piece) for piece in pieces(texts)])
 
 
 def content_hashes(questions: pa.Array, images: pa.Array) -> Hashes:
@@ -59,10 +58,8 @@ def content_hashes(questions: pa.Array, images: pa.Array) -> Hashes:
     heads = [digest(image) for image in spans(images)]
     for row in np.flatnonzero(images.is_null()).tolist():
         heads[row] = b"-"
-    data, ends = bytes_and_offsets(questions)
-    text = data[ends[0] : ends[-1]].tobytes()  # of a slice, not of all that it was cut from
-    rows = zip(heads, pairwise((ends - ends[0]).tolist()), strict=True)
-    return _packed([digest(head + text[start:end]) for head, (start, end) in rows])
+    rows = zip(heads, pieces(questions), strict=True)
+    return _packed([digest(head + question) for head, question in rows])
 
 
 def hexadecimal(hashes: Hashes) -> pa.Array:
