@@ -50,9 +50,8 @@ SETTINGS = {
     "refill": Setting(changes=REFILL),
     "40 % harmless": Setting((40, 20, 40)),
     "40 % harmless, refill": Setting((40, 20, 40), changes=REFILL),
-    "40 % twins": Setting((40, 20, 40), twins=True),
+    "40 % harmless, 150 steps": Setting((40, 20, 40), changes={"steps": 150}),
     "40 % twins, refill": Setting((40, 20, 40), twins=True, changes=REFILL),
-    "50 % twins, refill": Setting((34, 16, 50), twins=True, changes=REFILL),
 }
 
 TWINS = """
@@ -72,7 +71,7 @@ def make(given: argparse.Namespace) -> None:
             setting, policy = SETTINGS[name], policy_name(name, seed)
             print(policy, file=sys.stderr, flush=True)
             chosen = select(Run.open(str(run)), setting, given.size, seed)
-            how = ["--recipe", recipe(run, name), "--steps", given.steps, "--seed", seed]
+            how = ["--recipe", recipe(run, name, given.steps), "--seed", seed]
             qibox_command("train", run, "--selection", chosen, "--name", policy, *how)
             qibox_command("eval", run, "--policy", policy, "--pool", "mini-heldout", *asking)
 
@@ -100,12 +99,12 @@ def with_twins(run: OpenRun, chosen: list[str], seed: int) -> list[str]:
     return sorted([*risky, *(row[0] for row in run.sql(drawn).fetchall())])
 
 
-def recipe(run: Path, name: str) -> Path:
+def recipe(run: Path, name: str, steps: int) -> Path:
     """Write a setting's recipe beside the tables; its path."""
     path = run / "recipes" / f"{slug(name)}.yaml"
     path.parent.mkdir(exist_ok=True)
     mini = load_manifest(RecipeManifest, "mini").model_dump(mode="json", exclude_unset=True)
-    path.write_text(yaml.safe_dump(mini | SETTINGS[name].changes))
+    path.write_text(yaml.safe_dump({**mini, "steps": steps, **SETTINGS[name].changes}))
     return path
 
 
@@ -145,10 +144,10 @@ def main(arguments: list[str]) -> None:
     given = parse(arguments)
     make(given)
     run = qibox.open(str(given.folder))
-    rows = {
-        name: [measured(run, policy_name(name, seed), given.steps) for seed in given.seeds]
-        for name in given.settings
-    }
+    rows = {}
+    for name in given.settings:
+        steps = SETTINGS[name].changes.get("steps", given.steps)
+        rows[name] = [measured(run, policy_name(name, seed), steps) for seed in given.seeds]
     show("setting", rows)
     there = [name for name, seeds in rows.items() if reached(seeds)]
     print(f"reached: {', '.join(there) or 'none'}")

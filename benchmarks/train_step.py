@@ -204,7 +204,7 @@ def recipe_of(given: argparse.Namespace, unsafe: str) -> RecipeManifest:
     return mini.model_copy(
         update={
             "rollout": mini.rollout.model_copy(update={"unsafe": unsafe}),
-            "steps": given.steps + WARM,
+            "steps": WARM + given.steps + 1,  # of which the last is not counted either
             "prompts_per_step": given.prompts,
             "refill": 0,
             "learning_rate": RATE,
