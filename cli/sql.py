@@ -1,48 +1,48 @@
 """`qibox sql`: ask a run in SQL."""
 
-import csv
-import json
 import sys
-from collections.abc import Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from qibox.cli.cells import cell, plain, printable
+from qibox.cli.sql_dots import DOTS, answer_dot, is_dot
+from qibox.cli.sql_rows import FORMATS, form_of, print_result, write_result
 from qibox.cli.streams import as_utf8, read_text, write_utf8
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from qibox.opened import OpenRun
 
-FORMATS = ("table", "csv", "json", "markdown")
-EXPLAINED = ["explain_key", "explain_value"]  # columns of EXPLAIN's answer
-NARROW = 20  # characters; such a column is not folded, so that ids stay whole
-PROMPT, MORE = "qibox> ", "   ... "
+SHOWN, SHOWN_TYPED = 100, 10_000  # rows, unless told otherwise: printed, and through a pager
 
 
 @click.command(short_help="Ask a run in SQL: why was a sample chosen, where do models waver?")
 @click.argument("arguments", nargs=-1, metavar="[RUN] [QUERY]")
-@click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Form."
-)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Form.  [default: table]")
+@click.option("-o", "--out", metavar="FILE", help="Write all rows to FILE; its suffix says a form.")
 @click.option(
     "--max-rows",
     type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Rows that a table or markdown shows; csv and json have all.",
+    help=f"Rows that a table or markdown prints.  [default: {SHOWN}; typed: {SHOWN_TYPED}]",
 )
-def command(arguments: tuple[str, ...], form: str, max_rows: int) -> None:
+@click.option("--export", metavar="FILE.duckdb", help="Write RUN as one DuckDB file of tables.")
+@click.option("--pictures", is_flag=True, help="Of --export: with the pictures.")
+def command(
+    arguments: tuple[str, ...],
+    form: str | None,
+    out: str | None,
+    max_rows: int | None,
+    export: str | None,
+    pictures: bool,
+) -> None:
     """Ask RUN in SQL.
 
-    Views: pool, responses, judgments, scores, selections, rejects, rollouts and evaluations.
+    Views: pool, responses, judgments, scores, selections, rejects, rollouts, evaluations, profiles
+    and rates.
 
-    Read-only. Without QUERY it is read from standard input, or line by line on a terminal (end a
-    query with ;). A single argument with a space in it is a QUERY on the default run.
+    Read-only. Without QUERY it is read from standard input, or typed at a prompt on a terminal (end
+    a query with ; and see .help). A single argument with a space in it is a QUERY on the default
+    run. csv, json, parquet and -o have all rows; any DuckDB client opens what --export writes.
 
     \b
     Examples:
@@ -56,19 +56,61 @@ def command(arguments: tuple[str, ...], form: str, max_rows: int) -> None:
       qibox sql "select reason, count(*) from rejects group by all" --format csv
       # which held-out answers did training make unsafe?
       qibox sql "select sample_id, text from evaluations where stage = 'trained' and not safe"
+      qibox sql "select * from judgments where not safe" -o unsafe.parquet
+      qibox sql runs/mini --export mini.duckdb
     """
     import qibox
+    from qibox.errors import UsageError
 
     run, query = split_arguments(arguments)
+    if export is not None:
+        if query is not None or out is not None or form is not None:
+            raise UsageError("--export writes the whole run: leave out the query, --format and -o")
+        write_export(run, export, pictures)
+        return
+    if pictures:
+        raise UsageError("--pictures says what --export writes: give --export FILE.duckdb")
+    form = form or ("table" if out is None else form_of(out))
     if form != "table":
         write_utf8(sys.stdout)
     with qibox.open(run) as opened:
-        if query is not None:
-            print_result(opened, as_utf8(query), form, max_rows)
-        elif sys.stdin.isatty():
-            interact(opened, form, max_rows)
-        else:
-            print_result(opened, read_text(sys.stdin), form, max_rows)
+        if query is None and sys.stdin.isatty():
+            if out is not None:
+                raise UsageError(f"-o {out} takes the rows of one query: give it as an argument")
+            from qibox.cli.sql_typed import interact
+
+            interact(opened, form, max_rows or SHOWN_TYPED)
+            return
+        text = read_text(sys.stdin) if query is None else as_utf8(query)
+        answer(opened, text, form, max_rows or SHOWN, out)
+
+
+def answer(opened: "OpenRun", text: str, form: str, max_rows: int, out: str | None) -> None:
+    """Answer one query, or what begins with a dot; to a file where one is named."""
+    from qibox.cli import console
+
+    if is_dot(text):
+        click.echo(answer_dot(opened, text))
+    elif out is None:
+        print_result(opened, text, form, max_rows)
+    else:
+        write_result(opened, text, form, out)
+        console.err.print(f"wrote {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def write_export(run: str, file: str, pictures: bool) -> None:
+    """Write a run as a DuckDB file, table after table."""
+    from pathlib import Path
+
+    from qibox.catalog.export import export_run
+    from qibox.cli import console
+    from qibox.run.directory import Run
+
+    def tell(table: str, rows: int) -> None:
+        console.err.print(f"{table}: {rows:,} rows", highlight=False, markup=False)
+
+    export_run(Run.open_below(run), Path(file), pictures, tell)
+    console.err.print(f"wrote {file}", highlight=False, markup=False, soft_wrap=True)
 
 
 def split_arguments(arguments: tuple[str, ...]) -> tuple[str, str | None]:
@@ -89,116 +131,4 @@ def split_arguments(arguments: tuple[str, ...]) -> tuple[str, str | None]:
     if not arguments:
         return DEFAULT_RUN, None
     (only,) = arguments
-    return (DEFAULT_RUN, only) if len(only.split()) > 1 else (only, None)
-
-
-def interact(opened: "OpenRun", form: str, max_rows: int) -> None:
-    r"""Answer each query that is typed; an error ends only that query."""
-    from qibox.cli import console
-    from qibox.errors import QiboxError
-
-    console.err.print(r"End a query with ;   \q leaves.  Try: show tables;", highlight=False)
-    for query in read_queries():
-        try:
-            print_result(opened, query, form, max_rows)
-        except QiboxError as error:
-            console.err.print(f"Error: {error}", highlight=False, markup=False)
-
-
-def read_queries() -> Iterator[str]:
-    r"""Yield each query that is typed, up to its semicolon, until \q or the end of input."""
-    import readline  # noqa: F401  gives input() its history and editing
-
-    lines: list[str] = []
-    while True:
-        try:
-            line = input(MORE if lines else PROMPT)
-        except EOFError:
-            return
-        except KeyboardInterrupt:
-            click.echo(err=True)
-            lines = []
-            continue
-        if line.strip() in (r"\q", "exit", "quit") and not lines:
-            return
-        lines.append(line)
-        if line.rstrip().endswith(";"):
-            yield "\n".join(lines)
-            lines = []
-        elif not "".join(lines).strip():
-            lines = []
-
-
-def print_result(opened: "OpenRun", query: str, form: str, max_rows: int) -> None:
-    """Run a query and print its rows; bytes are shown by their number alone."""
-    from qibox.cli import console
-
-    batches = opened.batches(query)
-    names = batches.schema.names
-    rows = (tuple(row.values()) for batch in batches for row in _rows(batch, names))
-    if form == "csv":
-        _print_csv(names, rows)
-    elif form == "json":
-        _print_json(names, rows)
-    else:
-        shown = list(islice(rows, max_rows))
-        (_print_markdown if form == "markdown" else _print_table)(names, shown)
-        if next(rows, None) is not None:
-            console.err.print(f"the first {max_rows} rows; --max-rows shows more", highlight=False)
-
-
-def _rows(batch: "pa.RecordBatch", names: list[str]) -> Iterator[dict[str, Any]]:
-    # Numbered, so that two columns of one name are both there.
-    numbered = batch.rename_columns([str(i) for i in range(len(names))])
-    for row in numbered.to_pylist():
-        yield {name: plain(value) for name, value in row.items()}
-
-
-def _print_csv(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """Print values as they are to a file or a pipe; a terminal gets no control characters."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:  # null is an empty field
-        texts = (
-            json.dumps(v, ensure_ascii=False) if isinstance(v, dict | list) else v for v in row
-        )
-        writer.writerow(_for_terminal(text) for text in texts)
-
-
-def _for_terminal(value: Any) -> Any:
-    return printable(value) if isinstance(value, str) and sys.stdout.isatty() else value
-
-
-def _print_json(names: list[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """Print one object a line."""
-    for row in rows:
-        fields = dict(zip(names, row, strict=True))
-        click.echo(_for_terminal(json.dumps(fields, ensure_ascii=False)))
-
-
-def _print_markdown(names: list[str], rows: list[tuple[Any, ...]]) -> None:
-    for values in (names, ["---"] * len(names), *rows):
-        texts = (cell(value).replace("|", "\\|").replace("\n", " ") for value in values)
-        click.echo(f"| {' | '.join(texts)} |")
-
-
-def _print_table(names: list[str], rows: list[tuple[Any, ...]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from qibox.cli import console
-
-    if names == EXPLAINED:  # a drawing, which a table would fold
-        for _, drawing in rows:
-            click.echo(printable(str(drawing)).rstrip())
-        return
-    table = Table()
-    for place, name in enumerate(names):
-        numeric = any(isinstance(row[place], int | float) for row in rows)
-        narrow = all(len(cell(row[place])) <= NARROW for row in rows)
-        justify: Literal["left", "right"] = "right" if numeric else "left"
-        table.add_column(Text(name), justify=justify, overflow="fold", no_wrap=narrow)
-    for row in rows:
-        # Text, not markup: what a model wrote must not colour the terminal or steer it.
-        table.add_row(*(Text(cell(value)) for value in row))
-    console.out.print(table)
+    return (DEFAULT_RUN, only) if len(only.split()) > 1 or only in DOTS else (only, None)

@@ -23,7 +23,10 @@ def open(path: "str | Path" = "runs/mini") -> "OpenRun":
         >>> run.sql("select risk, avg(quality) as q from scores join pool using (sample_id) "
         ...         "group by risk").df()
         >>> run.sample("mini-train-00000").answers[0].response["text"]
-        >>> run.selection("default").select("sample_id", "instability").fetchall()
+        >>> run.scores["instability"].mean()          # one column as pandas
+        >>> run.judgments.where("not safe").arrow()   # some rows as Arrow
+        >>> run.select(q_band=(4, 8), u_min=1.5).df() # who would be chosen; nothing is written
+        >>> run.plot.box().save("box.svg")
 
     Raises:
         UsageError: there is no run at that path.

@@ -164,6 +164,36 @@ def hearing() -> Iterator[None]:
             os.close(writer)
 
 
+@contextmanager
+def lending_ctrl_c() -> Iterator[threading.Event]:
+    """Inside the block Ctrl-C sets the event and ends nothing; the other signals are as ever.
+
+    Elsewhere than in a process's main thread nothing is lent.
+    """
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.set())
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def lending_wakeup() -> Iterator[None]:
+    """Inside the block an event loop may take what wakes it at a signal; it gives nothing back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = signal.set_wakeup_fd(-1)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+
+
 def _strike(number: int, frame: FrameType | None) -> None:
     """In the main thread, between two of its steps."""
     global _heard, _struck

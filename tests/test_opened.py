@@ -1,10 +1,16 @@
+import importlib.util
+import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 import qibox
 from qibox.errors import UsageError
+from qibox.figures.kinds import figure
+from qibox.figures.style import image
 from qibox.run.directory import Run
 from qibox.selection.choose import choose
 from qibox.selection.request import OPEN_BOX, by_box
@@ -30,8 +36,7 @@ def test_sql_gives_rows_and_frames(run: Run) -> None:
 def test_each_table_has_its_shorthand(run: Run) -> None:
     with qibox.open(run.storage.url) as opened:
         sizes = [
-            len(table.fetchall())
-            for table in (opened.pool, opened.responses, opened.judgments, opened.scores)
+            len(table) for table in (opened.pool, opened.responses, opened.judgments, opened.scores)
         ]
     assert sizes == [3, 12, 12, 3]  # 3 samples, 2 models, 2 responses each
 
@@ -117,3 +122,104 @@ def test_what_is_refused_and_what_is_wrong(run: Run, tmp_path: Path) -> None:
             opened.sql("select * from scroes")
     with pytest.raises(duckdb.Error, match="closed"):
         opened.pool.fetchall()
+
+
+def test_a_table_is_pandas_arrow_and_what_reads_arrow(run: Run) -> None:
+    with qibox.open(run.storage.url) as opened:
+        frame = opened.scores.df()
+        assert list(frame.columns) == opened.scores.columns
+        assert frame["quality"].tolist()[:2] == [5.0, 4.0]
+        assert opened.scores["instability"].tolist()[:2] == [2.0, 1.0]
+        some = opened.judgments[["model", "score"]]
+        assert list(some.columns) == ["model", "score"]
+        assert len(some) == 12
+        good = opened.scores.where("quality > 4").select("sample_id")
+        assert good.arrow().to_pylist() == [{"sample_id": "ant-1"}]
+        assert pa.table(good) == good.arrow()
+        assert len(opened.responses.head(3)) == 3
+        assert [len(opened.table(view)) for view in ("rejects", "rollouts", "profiles")] == [
+            8,
+            0,
+            0,
+        ]
+
+
+def test_polars_where_it_is_installed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with qibox.open(run.storage.url) as opened:
+        if importlib.util.find_spec("polars") is not None:
+            assert opened.scores.polars()["quality"].to_list() == [5.0, 4.0, None]
+        monkeypatch.setitem(sys.modules, "polars", None)
+        with pytest.raises(UsageError, match="`pip install polars`"):
+            opened.scores.polars()
+
+
+def test_a_column_or_condition_that_is_none_is_told_so(run: Run) -> None:
+    with qibox.open(run.storage.url) as opened:
+        with pytest.raises(UsageError, match="no column 'qualty' in scores: sample_id, quality, "):
+            opened.scores["qualty"]
+        with pytest.raises(UsageError, match='column "qualty" not found'):
+            opened.scores.where("qualty > 4")
+        with pytest.raises(UsageError, match="no view 'kept_rates': there are pool, "):
+            opened.table("kept_rates")
+
+
+def test_what_a_notebook_shows_is_text_whatever_it_holds(tmp_path: Path) -> None:
+    bad = "<script>alert(1)</script>"
+    rows = [sample("ant-1", 5, 2, image=png(9), question=bad, category=bad)]
+    run = write_run(tmp_path / "run", rows)
+    with qibox.open(run.storage.url) as opened:
+        found = opened.sample("ant-1")
+        shown = [each._repr_html_() for each in (opened, opened.pool, found)]
+        assert repr(found) == (
+            f"<sample 'ant-1': '{bad}', 4 answers, quality 5.0, instability 2.0>"
+        )
+        assert repr(opened.scores) == "<scores: 1 rows × 9 columns; .df() is pandas>"
+        assert "pool handmade, 2 models, judge hash; rows: pool 1; responses 4; " in repr(opened)
+    assert not [html for html in shown if "<script" in html]
+    assert all("&lt;script&gt;" in html for html in shown[1:])
+    assert shown[2].count("<tr class='answer") == 4
+    assert "<img alt='the sample&#x27;s picture' src='data:image/png;base64," in shown[2]
+    assert "&lt;bytes" not in shown[1]  # pictures are not read only to be counted
+
+
+def test_a_choice_is_a_table_and_is_written_only_if_asked(run: Run) -> None:
+    with qibox.open(run.storage.url) as opened:
+        chosen = opened.select(q_band=(4, 5), u_min=1.5)
+        assert chosen.df()["sample_id"].tolist() == ["ant-1"]
+        assert chosen["instability"].tolist() == [2.0]
+        assert chosen.mix.query("dimension == 'risk'").values.tolist() == [["risk", "none", 3, 1]]
+        assert opened.selections() == []
+        assert chosen.write()
+        assert not chosen.write()
+        with pytest.raises(UsageError, match="is there already, with another"):
+            opened.select(q_band=(1, 10)).write()
+        assert len(opened.select(box="mini", u_min=0, limit=1)) == 1
+        assert len(opened.select(random=2, seed=1, name="control")) == 2
+    with qibox.open(run.storage.url) as opened:
+        assert opened.selections() == ["default"]
+        assert opened.selection()["sample_id"].tolist() == ["ant-1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "no box is given"),
+        ({"u_min": float("nan")}, "an edge is a finite number, not nan"),
+        ({"random": 2, "u_min": 1.0}, "2 samples at random are drawn without a box"),
+        ({"q_band": (8, 4)}, "8"),
+    ],
+)
+def test_a_choice_that_is_none_is_told_so(run: Run, given: dict[str, Any], message: str) -> None:
+    with qibox.open(run.storage.url) as opened, pytest.raises(UsageError, match=message):
+        opened.select(**given)
+
+
+def test_figures_are_those_of_the_command_line(run: Run, tmp_path: Path) -> None:
+    with qibox.open(run.storage.url) as opened:
+        opened.plot.box().save(tmp_path / "box.png")
+        assert repr(opened.plot).endswith("box, scores, models, training, evaluation>")
+        with pytest.raises(UsageError, match="no figure named 'pie'"):
+            opened.plot("pie")
+        for drawn in (opened.plot.scores(), opened.plot.models()):
+            assert drawn._repr_png_().startswith(b"\x89PNG")
+    assert (tmp_path / "box.png").read_bytes() == image(figure(run, "box"), "png")

@@ -40,6 +40,15 @@ def check_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return query
 
 
+def split_queries(connection: duckdb.DuckDBPyConnection, text: str) -> list[str]:
+    """The statements of a text, each as it stands there.
+
+    Raises:
+        UsageError: not SQL.
+    """
+    return [statement.query for statement in _parse(connection, text)]
+
+
 def _parse(connection: duckdb.DuckDBPyConnection, query: str) -> list[duckdb.Statement]:
     try:
         return connection.extract_statements(query)

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from qibox import stopping
 from qibox.engines.chat import Neutraliser, messages
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import image_url
@@ -26,6 +25,7 @@ from qibox.errors import QiboxError, UsageError
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import OpenAISettings
 from qibox.pool.images import ImageError
+from qibox.stopping import check, on_stop
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -60,7 +60,7 @@ class OpenAIEngine:
         try:
             done = asyncio.run(self._all(rows, sampling))
         except asyncio.CancelledError:
-            stopping.check()
+            check()
             raise
         return assemble([row["key"] for row in rows], done)
 
@@ -91,7 +91,7 @@ class OpenAIEngine:
             every = asyncio.gather(*tasks)
             loop = asyncio.get_running_loop()
             try:
-                with stopping.on_stop(lambda: loop.call_soon_threadsafe(every.cancel)):
+                with on_stop(lambda: loop.call_soon_threadsafe(every.cancel)):
                     return await every
             finally:
                 for task in tasks:

@@ -32,6 +32,12 @@ STYLE: Final = """<style>
 </style>"""
 
 
+def framed(*parts: str) -> str:
+    """Parts under the style, fit for a notebook."""
+    light = "background:#fff;padding:8px"  # a notebook may be dark
+    return f"{STYLE}<div class='qb' style='{light}'>{''.join(parts)}</div>"
+
+
 def text(value: object) -> str:
     """Any value of a table as text."""
     shown = "NULL" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -3,18 +3,26 @@
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import pyarrow as pa
 
-from qibox.catalog.connect import reading
-from qibox.catalog.guard import check_query
+from qibox.catalog.about import ABOUT
+from qibox.catalog.connect import VIEWS, reading
+from qibox.catalog.guard import check_query, split_queries
 from qibox.errors import UsageError
+from qibox.opened import html
 from qibox.opened.sample import Answer, Sample
+from qibox.opened.table import Table
 from qibox.run.directory import Run
-from qibox.run.finished import selection_files
+from qibox.run.finished import selection_files, selection_names
 from qibox.trouble import query_trouble
+
+if TYPE_CHECKING:
+    from qibox.opened.chosen import Chosen
+    from qibox.opened.plots import Plots
+    from qibox.selection.request import Within
 
 NEAR_IDS = 3  # ids named when one is not found
 
@@ -32,6 +40,27 @@ class OpenRun:
 
     def __enter__(self) -> Self:
         return self
+
+    def __repr__(self) -> str:
+        manifest, counts = self.run.manifest, self._counts()
+        made = "; ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+        panel = f"{len(manifest.panel.models)} models"
+        judges = ", ".join(judge.name for judge in manifest.judges)
+        return (
+            f"<run {self.run.storage.url}: pool {manifest.pool.name}, {panel}, judge {judges}; "
+            f"rows: {made or 'none yet'}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [(name, count, ABOUT[name]) for name, count in self._counts().items()]
+        manifest = self.run.manifest
+        told = f"pool {manifest.pool.name}, panel {', '.join(manifest.panel.models)}"
+        heading = f"<p><b>{html.text(self.run.storage.url)}</b>: {html.text(told)}</p>"
+        return html.framed(heading, html.table(("table", "rows", ""), rows))
+
+    def _counts(self) -> dict[str, int]:
+        parts = (f"select '{view}' as view, count(*) as rows from {view}" for view in VIEWS)
+        return dict(self._connection.execute(" union all ".join(parts)).fetchall())
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -52,9 +81,34 @@ class OpenRun:
         except duckdb.Error as error:
             raise query_trouble(error) from error
 
+    def statements(self, text: str) -> list[str]:
+        """The queries in a text of several; they are checked when they are asked.
+
+        Raises:
+            UsageError: it is not SQL.
+        """
+        return split_queries(self._connection, text)
+
     def interrupt(self) -> None:
         """End the query that is running in another thread; it raises UsageError there."""
         self._connection.interrupt()
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of all views; :data:`qibox.catalog.about.ABOUT` says what each is."""
+        return VIEWS
+
+    def columns(self) -> dict[str, dict[str, str]]:
+        """Columns of each view and their types in SQL."""
+        rows = self._connection.execute(
+            "select table_name, column_name, data_type from duckdb_columns() where not internal "
+            "order by table_name, column_index"
+        ).fetchall()
+        found: dict[str, dict[str, str]] = {view: {} for view in VIEWS}
+        for view, column, kind in rows:
+            if view in found:
+                found[view][column] = kind
+        return found
 
     def batches(self, query: str) -> pa.RecordBatchReader:
         """Return the result of any reading statement (DESCRIBE and EXPLAIN too), batch by batch.
@@ -69,27 +123,66 @@ class OpenRun:
             raise query_trouble(error) from error
         return pa.RecordBatchReader.from_batches(reader.schema, _guarded(reader))
 
+    def table(self, view: str) -> Table:
+        """Any view by its name; see :data:`qibox.catalog.about.ABOUT`.
+
+        Raises:
+            UsageError: there is no such view.
+        """
+        if view not in VIEWS:
+            raise UsageError(f"no view '{view}': there are {', '.join(VIEWS)}")
+        return Table(view, self._connection.view(view))
+
     @property
-    def pool(self) -> duckdb.DuckDBPyRelation:
+    def pool(self) -> Table:
         """The samples."""
-        return self._connection.view("pool")
+        return self.table("pool")
 
     @property
-    def responses(self) -> duckdb.DuckDBPyRelation:
+    def responses(self) -> Table:
         """What the panel answered."""
-        return self._connection.view("responses")
+        return self.table("responses")
 
     @property
-    def judgments(self) -> duckdb.DuckDBPyRelation:
+    def judgments(self) -> Table:
         """What the judges said of the responses."""
-        return self._connection.view("judgments")
+        return self.table("judgments")
 
     @property
-    def scores(self) -> duckdb.DuckDBPyRelation:
+    def scores(self) -> Table:
         """Quality and instability of each sample."""
-        return self._connection.view("scores")
+        return self.table("scores")
 
-    def selection(self, name: str = "default") -> duckdb.DuckDBPyRelation:
+    @property
+    def rejects(self) -> Table:
+        """What is missing, with its reason."""
+        return self.table("rejects")
+
+    @property
+    def rollouts(self) -> Table:
+        """Every trajectory of every training."""
+        return self.table("rollouts")
+
+    @property
+    def evaluations(self) -> Table:
+        """What policies answered on benchmarks, with the verdicts."""
+        return self.table("evaluations")
+
+    @property
+    def profiles(self) -> Table:
+        """How policies fared on the samples of the pool."""
+        return self.table("profiles")
+
+    @property
+    def rates(self) -> Table:
+        """What policies came to on benchmarks, with intervals."""
+        return self.table("rates")
+
+    def selections(self) -> list[str]:
+        """Names of the selections; :meth:`selection` has the rows of one."""
+        return selection_names(self.run.storage)
+
+    def selection(self, name: str = "default") -> Table:
         """The rows of one selection.
 
         Raises:
@@ -98,7 +191,42 @@ class OpenRun:
         selection_files(self.run.storage, name)  # refuses a name that none has
         selections = self._connection.view("selections")
         chosen = duckdb.ColumnExpression("selection") == duckdb.ConstantExpression(name)
-        return selections.filter(chosen)
+        return Table(f"selection {name}", selections.filter(chosen))
+
+    @property
+    def plot(self) -> "Plots":
+        """Figures: ``run.plot.box()``."""
+        from qibox.opened.plots import Plots
+
+        return Plots(self.run)
+
+    def select(
+        self,
+        q_band: tuple[float, float] | None = None,
+        u_min: float | None = None,
+        *,
+        box: str | None = None,
+        random: int | None = None,
+        limit: int | None = None,
+        within: "Within | None" = None,
+        seed: int = 0,
+        name: str = "default",
+    ) -> "Chosen":
+        """The samples that a box lets through, or some at random; nothing is written.
+
+        Edges are compared with the scores as written, both ends of the band included; they are put
+        over ``box``, a manifest's name or path. ``.write()`` of what comes back does as
+        `qibox select` does.
+
+        Raises:
+            UsageError: the run is not scored, neither box nor number is given or both are, or an
+                edge is none.
+            QiboxError: no sample is let through.
+        """
+        from qibox.opened.chosen import Chosen, asked
+
+        request = asked(q_band, u_min, box, random, limit, within, seed, name)
+        return Chosen(self.run, request, self._connection)
 
     def sample(self, sample_id: str) -> Sample:
         """One sample with its scores, all its answers and their verdicts.

@@ -22,6 +22,18 @@ class Sample:
     answers: tuple[Answer, ...]  # by model, then k
     selections: tuple[str, ...]  # names of those that hold it
 
+    def __repr__(self) -> str:
+        scores = self.scores or {}
+        named = (f"{name} {scores[name]}" for name in ("quality", "instability") if name in scores)
+        said = ", ".join([f"{len(self.answers)} answers", *named])
+        return f"<sample {self.row['sample_id']!r}: {self.row['question']!r}, {said}>"
+
+    def _repr_html_(self) -> str:
+        """Picture, question, scores, answers and verdicts; whatever they hold is text."""
+        from qibox.opened.html import framed, opened
+
+        return framed(opened(self))
+
     @property
     def image(self) -> bytes | None:
         """The picture's bytes as published; None for a text-only sample."""

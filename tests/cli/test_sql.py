@@ -3,13 +3,13 @@ import io
 import json
 from pathlib import Path
 
+import duckdb
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-import qibox
-from qibox.cli import sql as sql_module
 from qibox.cli.main import cli
-from qibox.cli.sql import interact, read_queries, split_arguments
+from qibox.cli.sql import split_arguments
 from qibox.errors import UsageError
 from qibox.run.directory import DEFAULT_RUN, Run
 from tests.runs import sample, write_run
@@ -34,6 +34,8 @@ def sql(*arguments: str, stdin: str | None = None) -> Result:
         (("select 1",), (DEFAULT_RUN, "select 1")),
         (("runs/other",), ("runs/other", None)),
         (("other", "from pool"), ("other", "from pool")),
+        ((".views",), (DEFAULT_RUN, ".views")),
+        (("./run",), ("./run", None)),
     ],
 )
 def test_one_argument_is_a_query_if_it_has_white_space(
@@ -139,34 +141,84 @@ def test_errors_are_one_sentence(run: Run, arguments: tuple[str, ...], message: 
     assert "\n" not in str(error)
 
 
-def typed(monkeypatch: pytest.MonkeyPatch, *lines: str | type[BaseException]) -> None:
-    """Answer input() with these lines, then with the end of input."""
-    left = iter(lines)
-
-    def answer(_: str) -> str:
-        line = next(left, EOFError)
-        if isinstance(line, str):
-            return line
-        raise line
-
-    monkeypatch.setattr("builtins.input", answer)
-
-
-def test_a_typed_query_ends_with_its_semicolon(monkeypatch: pytest.MonkeyPatch) -> None:
-    typed(monkeypatch, "", "select 1", "from pool;", "from scores;", r"\q", "from never;")
-    assert list(read_queries()) == ["select 1\nfrom pool;", "from scores;"]
-
-
-def test_an_interrupt_drops_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
-    typed(monkeypatch, "select 1", KeyboardInterrupt, "from scores;")
-    assert list(read_queries()) == ["from scores;"]
-
-
-def test_an_error_ends_only_its_query(
-    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "begins"),
+    [
+        ((".views",), None, "pool         One row a sample: "),
+        (
+            (".schema scores",),
+            None,
+            "scores\n  sample_id         VARCHAR\n  quality",
+        ),
+        ((), ".help\n", ".help    this\n"),
+    ],
+)
+def test_what_begins_with_a_dot_is_answered_without_a_terminal(
+    run: Run, arguments: tuple[str, ...], stdin: str | None, begins: str
 ) -> None:
-    typed(monkeypatch, "from scroes;", "select count(*) as n from pool;")
-    monkeypatch.setattr(sql_module.sys, "stdin", io.StringIO())
-    with qibox.open(DEFAULT_RUN) as opened:
-        interact(opened, "csv", 10)
-    assert capsys.readouterr().out.split() == ["n", "3"]
+    assert sql(*arguments, stdin=stdin).stdout.startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(".schema none", "no view 'none': there are pool, "), (".tables x", "there are .help, ")],
+)
+def test_a_dot_command_that_is_none_is_told_so(run: Run, text: str, message: str) -> None:
+    error = sql(DEFAULT_RUN, text).exception
+    assert isinstance(error, UsageError)
+    assert message in str(error)
+
+
+def test_parquet_holds_values_as_they_are(run: Run, tmp_path: Path) -> None:
+    query = "select sample_id, image, quality from pool join scores using (sample_id) order by 1"
+    assert sql(query, "-o", "all.parquet").exit_code == 0
+    rows = pq.read_table(tmp_path / "all.parquet").to_pylist()
+    assert [(row["sample_id"], row["quality"]) for row in rows] == [("a", 5), ("b", None), ("c", 7)]
+    assert rows[0]["image"]["bytes"].startswith(b"\x89PNG")
+    piped = sql(query, "--format", "parquet").stdout_bytes
+    assert pq.read_table(io.BytesIO(piped)).to_pylist() == rows
+
+
+@pytest.mark.parametrize(
+    ("file", "holds"),
+    [
+        ("a.csv", b"sample_id\na\nb\nc\n"),
+        ("a.jsonl", b'{"sample_id": "a"}\n{"sample_id": "b"}\n{"sample_id": "c"}\n'),
+        ("a.md", b"| sample_id |\n| --- |\n| a |\n| b |\n| c |\n"),
+    ],
+)
+def test_a_file_has_all_rows_in_the_form_of_its_suffix(
+    run: Run, tmp_path: Path, file: str, holds: bytes
+) -> None:
+    done = sql("select sample_id from pool order by 1", "-o", file, "--max-rows", "1")
+    assert (done.stdout, done.stderr) == ("", f"wrote {file}\n")
+    assert (tmp_path / file).read_bytes() == holds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("select 1 as x", "-o", "a.xls"), "-o a.xls does not say a form: end it in .csv, "),
+        (("select 1 as x", "-o", "none/a.csv"), "no folder to be in: make none first"),
+        (("select 1 as x, 2 as x", "-o", "a.parquet"), "two columns are named x"),
+        (("select interval 1 day as d", "-o", "a.parquet"), "Parquet cannot hold such a column"),
+        (("select 'a'::int as x", "-o", "a.csv"), "Could not convert string 'a'"),
+        (("select 1 as x", "--export", "a.duckdb"), "leave out the query"),
+        (("select 1 as x", "--pictures"), "give --export FILE.duckdb"),
+    ],
+)
+def test_a_file_is_whole_or_not_there(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    error = sql(*arguments).exception
+    assert isinstance(error, UsageError)
+    assert message in str(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_a_run_is_exported_from_the_command_line(run: Run, tmp_path: Path) -> None:
+    done = sql("--export", "run.duckdb")
+    assert done.stderr.splitlines()[0] == "pool: 3 rows"
+    assert done.stderr.splitlines()[-1] == "wrote run.duckdb"
+    with duckdb.connect(tmp_path / "run.duckdb", read_only=True) as made:
+        assert made.sql("select max(quality) from scores").fetchall() == [(7.0,)]

@@ -20,12 +20,12 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from qibox import stopping
 from qibox.engines.completions import failures
 from qibox.engines.process import messages as wire
 from qibox.errors import QiboxError
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import HostedSettings
+from qibox.stopping import StoppedError, check, on_stop
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class _Process:
             StoppedError: this process is asked to stop, and has ended the other.
         """
         try:
-            with stopping.on_stop(self._strike_down):
+            with on_stop(self._strike_down):
                 self.link.settimeout(timeout)
                 wire.send(self.link, head, table)
                 while True:
@@ -80,7 +80,7 @@ class _Process:
             raise ChildDiedError(f"engine made no progress for {timeout:g} s") from None
         except wire.ClosedError:
             ended = self.kill()
-            stopping.check()
+            check()
             raise ChildDiedError(f"engine process died ({ended})") from None
 
     def _strike_down(self) -> None:
@@ -199,7 +199,7 @@ class ChildEngine:
             return
         try:
             closed = process.ask({"do": "close"}, CLOSE_TIMEOUT)[0]["is"] == "done"
-        except (ChildDiedError, stopping.StoppedError):
+        except (ChildDiedError, StoppedError):
             closed = False
         if closed and self._reuse:
             with _guard:

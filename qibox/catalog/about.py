@@ -1,0 +1,16 @@
+"""What each view of a run is, in a sentence: said by `qibox sql`, an exported file and the docs."""
+
+from typing import Final
+
+ABOUT: Final = {
+    "pool": "One row a sample: picture, question, kind of risk, category, severity.",
+    "responses": "One row an answer: model, k, text, and why it is missing where it is.",
+    "judgments": "One row a judge's verdict on an answer: score, criteria, safe or not, rationale.",
+    "scores": "One row a sample: quality, instability and its two parts, by the run's first judge.",
+    "selections": "One row a sample of each selection: the prompt as trained on, the scores.",
+    "rollouts": "One row a trajectory of a training: draft, reflection, final, reward, advantage.",
+    "rejects": "One row a thing that is missing, with its reason: pool rows, answers, verdicts.",
+    "evaluations": "One row an answer of a policy on a benchmark, with a judge's verdict.",
+    "profiles": "One row a sample that a policy was profiled on: mean score, spread, unsafe share.",
+    "rates": "One row a measure of a policy on a benchmark, with its interval and its change.",
+}
