@@ -10,7 +10,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export OMP_WAIT_POLICY = PASSIVE
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup setup-vllm demo test lint mutants clean
+.PHONY: help setup setup-vllm demo test lint docs mutants clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	.ci/types
+
+docs: setup ## build these pages as a site that needs no network (build/docs/index.html)
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 mutants: setup ## change the scores, the box and the verdict in small ways: do the tests notice?
 	$(BIN)/python tests/tools/mutants.py
