@@ -32,7 +32,7 @@ class Footer:
     damage: str | None = None  # what is wrong with a file that is not what was written
 
 
-_remembered: dict[str, tuple[tuple[int, int, int], Footer]] = {}  # by path, with the file's state
+_remembered: dict[str, tuple[int, Footer]] = {}  # by path, with the file's state
 
 
 def remember(storage: Storage, name: str, footer: Footer) -> None:
@@ -42,10 +42,10 @@ def remember(storage: Storage, name: str, footer: Footer) -> None:
         _remembered[path] = (_state(path), footer)
 
 
-def _state(path: str) -> tuple[int, int, int]:
-    """What changes when a file is replaced or written into."""
+def _state(path: str) -> int:
+    """A number, small beside what it is made of, that changes when a file is replaced or changed."""
     found = Path(path).stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return hash((found.st_ino, found.st_size, found.st_mtime_ns))
 
 
 def _recall(storage: Storage, name: str) -> Footer | None:
