@@ -43,7 +43,7 @@ def remember(storage: Storage, name: str, footer: Footer) -> None:
 
 
 def _state(path: str) -> int:
-    """A number, small beside what it is made of, that changes when a file is replaced or changed."""
+    """A number that changes when a file is replaced or written into."""
     found = Path(path).stat()
     return hash((found.st_ino, found.st_size, found.st_mtime_ns))
 
