@@ -113,7 +113,8 @@ def _classes(annotation: object) -> Iterator[type[BaseModel]]:
 
 def fields_of(kind: type[BaseModel]) -> str:
     """A record's docstring and its fields as a table."""
-    comments = {name: text for each in reversed(kind.__mro__) for name, text in said(each).items()}
+    ours = [each for each in reversed(kind.__mro__) if each.__module__.startswith("qibox.")]
+    comments = {name: text for each in ours for name, text in said(each).items()}
     rows = ["| field | type | default | for | |", "|---|---|---|---|---|"]
     for name, field in kind.model_fields.items():
         role = next((mark.value for mark in roles_of(field)), "")
@@ -172,10 +173,7 @@ def _bounds(marks: Any) -> Iterator[str]:
 
 def said(kind: type) -> dict[str, str]:
     """What the comments at a class's fields say: above the field, or at the end of its line."""
-    try:
-        source = inspect.getsource(kind)
-    except (OSError, TypeError):
-        return {}
+    source = inspect.getsource(kind)
     notes = {
         token.start[0]: (token.start[1], token.string.lstrip("# "))
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
