@@ -12,7 +12,9 @@ from qibox.cli.wave_options import (
     running_of,
     samples_option,
     tell_commits,
+    tell_ends,
     waves_options,
+    work_settings,
 )
 from qibox.run.directory import DEFAULT_RUN
 
@@ -59,17 +61,9 @@ def command(
     suite: str | None,
     judges: tuple[str, ...],
     judge_at: tuple[str, ...],
-    samples_per_model: int | None,
-    limit: int | None,
     start: str | None,
-    engine: Any,
-    settings: tuple[str, ...],
-    replay: str | None,
-    retry_failed: str | None,
-    max_reject_rate: float,
-    trust_remote_code: bool,
     quiet: bool,
-    beam_options: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Measure policies on held-out benchmarks, beside the policies they were trained from.
 
@@ -89,23 +83,22 @@ def command(
       qibox eval --engine openai --setting base_url=http://127.0.0.1:8000/v1
     """
     from qibox.cli import console
-    from qibox.cli.account import print_mended
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import benchmark_jobs, questions_of
     from qibox.judges.chosen import chosen_judges
     from qibox.judges.placing import placed
-    from qibox.pipelines.run import Settings, work_off
+    from qibox.pipelines.run import work_off
     from qibox.policies.contenders import contenders_of
     from qibox.run.directory import Run
-    from qibox.scoring.opening import check_rejects, open_pool
+    from qibox.scoring.opening import open_pool
 
     opened = Run.open(run)
     wanted = wanted_suite(pools, suite)
     benchmarks = found_benchmarks(wanted)
     chosen = placed(chosen_judges(judges, opened.manifest.judges), judge_at)
-    questions = questions_of(opened, chosen, samples_per_model, limit)
+    questions = questions_of(opened, chosen, options["samples_per_model"], options["limit"])
     watcher = ConsoleWatcher(quiet=quiet)
-    running = running_of(engine, settings, replay)
+    running = running_of(options)
     with contenders_of(opened, policies or ("default",), start, running) as contenders:
         if not quiet:
             tell_commits(contenders)
@@ -115,16 +108,13 @@ def command(
                 opened.storage, benchmarks, contenders, questions, lambda r: open_pool(r, watcher)
             ),
             watcher,
-            Settings(beam_options, trust_remote_code),
-            retry_failed,
+            work_settings(options),
+            options["retry_failed"],
         )
     print_rates(keep_all(opened, benchmarks, contenders), wanted, contenders, questions.judges)
     if not quiet:
         console.err.print(f"answers, rates and figures in {run}/evaluations", soft_wrap=True)
-    for summary in summaries:
-        print_mended(summary, retry_failed)
-    for summary in summaries:
-        check_rejects(summary, max_reject_rate)
+    tell_ends(summaries, options)
 
 
 def keep_all(

@@ -11,7 +11,9 @@ from qibox.cli.wave_options import (
     running_of,
     samples_option,
     tell_commits,
+    tell_ends,
     waves_options,
+    work_settings,
 )
 from qibox.run.directory import DEFAULT_RUN
 
@@ -36,18 +38,10 @@ if TYPE_CHECKING:
 def command(
     run: str,
     policy: str,
-    limit: int | None,
-    samples_per_model: int | None,
     judge: str | None,
     judge_at: tuple[str, ...],
-    engine: Any,
-    settings: tuple[str, ...],
-    replay: str | None,
-    retry_failed: str | None,
-    max_reject_rate: float,
-    trust_remote_code: bool,
     quiet: bool,
-    beam_options: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Let a policy, such as the one to be trained, answer the samples that RUN was scored on.
 
@@ -58,30 +52,30 @@ def command(
     Example: qibox profile runs/mini --policy builtin:policy --limit 200
     """
     from qibox.cli import console
-    from qibox.cli.account import print_mended
     from qibox.cli.wave_progress import ConsoleWatcher
     from qibox.evaluation.benchmarks import profile_job, questions_of
     from qibox.evaluation.profile import profile_by_risk
     from qibox.judges.chosen import chosen_judges
     from qibox.judges.placing import placed
-    from qibox.pipelines.run import Settings, work_off
+    from qibox.pipelines.run import work_off
     from qibox.policies.contenders import contender_of
     from qibox.run.directory import Run
-    from qibox.scoring.opening import check_rejects
 
     opened = Run.open(run)
     chosen = chosen_judges([judge] if judge else [], opened.manifest.judges)
-    questions = questions_of(opened, placed(chosen, judge_at), samples_per_model, limit)
+    questions = questions_of(
+        opened, placed(chosen, judge_at), options["samples_per_model"], options["limit"]
+    )
     watcher = ConsoleWatcher(quiet=quiet)
-    with contender_of(opened, policy, running_of(engine, settings, replay)) as contender:
+    with contender_of(opened, policy, running_of(options)) as contender:
         if not quiet:
             tell_commits([contender])
-        (summary,) = work_off(
+        summaries = work_off(
             opened.storage,
             lambda: [profile_job(opened, contender, questions)],
             watcher,
-            Settings(beam_options, trust_remote_code),
-            retry_failed,
+            work_settings(options),
+            options["retry_failed"],
         )
     name, rated_by = contender.name, questions.judges[0].name
     console.out.print(table(profile_by_risk(opened, name, rated_by), name, rated_by))
@@ -91,8 +85,7 @@ def command(
             soft_wrap=True,
             highlight=False,
         )
-    print_mended(summary, retry_failed)
-    check_rejects(summary, max_reject_rate)
+    tell_ends(summaries, options)
 
 
 def table(frame: Any, policy: str, judge: str) -> "Table":

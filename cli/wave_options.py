@@ -1,5 +1,6 @@
 """The options of every command that asks models and judges, wave by wave."""
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,8 +9,10 @@ from qibox.cli.retrying import retry_option
 from qibox.cli.values import SAMPLES
 
 if TYPE_CHECKING:
+    from qibox.pipelines.run import Settings
     from qibox.policies.contenders import Contender
     from qibox.policies.running import Running
+    from qibox.scoring.summary import Summary
 
 ENGINES = ["auto", "transformers", "vllm", "openai", "replay"]
 
@@ -47,7 +50,7 @@ def policies_options(command: Any) -> Any:
     return command
 
 
-def running_of(engine: Any, settings: tuple[str, ...], replay: str | None) -> "Running":
+def running_of(options: Mapping[str, Any]) -> "Running":
     """How policies are run, as the options say.
 
     Raises:
@@ -56,7 +59,30 @@ def running_of(engine: Any, settings: tuple[str, ...], replay: str | None) -> "R
     from qibox.manifests.settings import parse_settings
     from qibox.policies.running import Running
 
-    return Running(engine or "auto", parse_settings(settings), replay)
+    settings = parse_settings(options["settings"])
+    return Running(options["engine"] or "auto", settings, options["replay"])
+
+
+def work_settings(options: Mapping[str, Any]) -> "Settings":
+    """How waves are run, as the options say."""
+    from qibox.pipelines.run import Settings
+
+    return Settings(options["beam_options"], options["trust_remote_code"])
+
+
+def tell_ends(summaries: "Sequence[Summary]", options: Mapping[str, Any]) -> None:
+    """Tell of each work what was asked again; then refuse what lost too many rows.
+
+    Raises:
+        TooManyRejectsError: more than the options allow.
+    """
+    from qibox.cli.account import print_mended
+    from qibox.scoring.opening import check_rejects
+
+    for summary in summaries:
+        print_mended(summary, options["retry_failed"])
+    for summary in summaries:
+        check_rejects(summary, options["max_reject_rate"])
 
 
 def tell_commits(contenders: "list[Contender]") -> None:
