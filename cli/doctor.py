@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 @click.option(
     "--prompt-tokens",
     type=click.IntRange(min=1),
-    default=1536,
-    show_default=True,
-    help="With --recipe: tokens of the longest prompt, its picture's included.",
+    help="With --recipe: tokens of the longest prompt, its picture's included.  [default: the "
+    "recipe's limit, or 1536]",
 )
 def command(
     panel: str,
@@ -31,7 +30,7 @@ def command(
     processes: int | None,
     gpu_gib: float | None,
     lora: int | None,
-    prompt_tokens: int,
+    prompt_tokens: int | None,
 ) -> None:
     """Show GPUs, memory, disk, packages and what clashes, then which models of a panel fit.
 
@@ -49,7 +48,11 @@ def command(
 
 
 def _show_recipe(
-    name: str, lora: int | None, processes: int | None, gpu_gib: float | None, prompt_tokens: int
+    name: str,
+    lora: int | None,
+    processes: int | None,
+    gpu_gib: float | None,
+    prompt_tokens: int | None,
 ) -> None:
     """Add up a recipe's training for the cards that are visible, or are said to be.
 

@@ -23,6 +23,7 @@ TILE_TOKENS, TILE_WORDS = 4096, 32_768  # of TRL's output layer
 MOMENTS = {"adamw": 8.0, "adamw_8bit": 2 * (1 + 4 / 256)}  # bytes; a float32 scale a 256 of 8 bits
 CONTEXT = GIB  # CUDA's context, kernels and their workspaces: our choice
 SPARE = 0.05  # of a card, lost between allocations: our choice
+UNLIMITED = 1536  # tokens of the longest prompt where the recipe sets no limit: our choice
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Setting:
     processes: int = 1  # a card each
     sharded: bool = False  # FSDP, or DeepSpeed's third stage
     card_gib: float = 80.0
-    prompt_tokens: int = 1536  # of the longest prompt, its picture's included
+    prompt_tokens: int | None = None  # of the longest prompt, its picture's too; None: the recipe's
     judge_bytes: float = 0.0  # of a judge that is loaded on the first card
 
 
@@ -100,6 +101,24 @@ def written_tokens(recipe: RecipeManifest) -> int:
     return 2 * rollout.max_draft_tokens + rollout.max_reflection_tokens
 
 
+def longest_prompt(recipe: RecipeManifest, setting: Setting) -> int:
+    """Tokens of the longest prompt, its picture's included."""
+    return setting.prompt_tokens or recipe.max_prompt_tokens or UNLIMITED
+
+
+def longest_rollout(recipe: RecipeManifest, setting: Setting) -> int:
+    """Tokens of the longest prompt and the most that follow it."""
+    return longest_prompt(recipe, setting) + written_tokens(recipe)
+
+
+def picture_patches(shape: Shape, recipe: RecipeManifest, setting: Setting) -> int:
+    """Patches of the largest picture: by the recipe's limit of pixels, else a whole prompt's."""
+    whole = longest_prompt(recipe, setting) * shape.patches_per_token
+    if recipe.max_pixels is None:
+        return whole
+    return min(whole, -(-recipe.max_pixels // shape.patch**2))
+
+
 def drawn_together(recipe: RecipeManifest, processes: int) -> int:
     """Rollouts that one process draws at the same time."""
     return -(-recipe.prompts_per_step * recipe.samples_per_prompt // processes)
@@ -132,11 +151,12 @@ def _passes(shape: Shape, recipe: RecipeManifest, setting: Setting) -> Iterator[
     """What forward and backward passes need beside them."""
     yield from _copies(shape, recipe, setting)
     rollouts = recipe.rollouts_per_device or drawn_together(recipe, setting.processes)
-    length = setting.prompt_tokens + written_tokens(recipe)
+    length = longest_rollout(recipe, setting)
+    patches = rollouts * picture_patches(shape, recipe, setting)
     yield Part(
         "activations",
         decoder_activations(shape, recipe, rollouts, length)
-        + _vision_activations(shape, recipe, rollouts * setting.prompt_tokens),
+        + _vision_activations(shape, recipe, patches),
         f"{rollouts} × {length:,} tokens"
         + (", a layer at a time" if recipe.gradient_checkpointing else ", every layer's"),
         drawing=False,
@@ -182,11 +202,10 @@ def decoder_activations(shape: Shape, recipe: RecipeManifest, rollouts: int, len
     return outside + _over_layers(recipe, shape.layers, layer, FLOAT * tokens * shape.hidden)
 
 
-def _vision_activations(shape: Shape, recipe: RecipeManifest, tokens: int) -> float:
+def _vision_activations(shape: Shape, recipe: RecipeManifest, patches: int) -> float:
     """Of the vision tower where it learns, each of whose layers is taken for a decoder's."""
     if recipe.lora is not None:
         return 0.0
-    patches = tokens * shape.patches_per_token
     hidden, intermediate = shape.vision_hidden, shape.vision_intermediate
     layer = patches * layer_activations(hidden, intermediate, recipe.bf16)
     return _over_layers(recipe, shape.vision_layers, layer, FLOAT * patches * hidden)
@@ -221,7 +240,7 @@ def _rollouts(shape: Shape, recipe: RecipeManifest, setting: Setting) -> Iterato
         return
     width = HALF if recipe.bf16 else FLOAT
     together = drawn_together(recipe, setting.processes)
-    length = setting.prompt_tokens + written_tokens(recipe)
+    length, prompt = longest_rollout(recipe, setting), longest_prompt(recipe, setting)
     token = 2 * shape.layers * shape.kv_heads * shape.head_size * width
     yield Part(
         "keys and values",
@@ -231,14 +250,14 @@ def _rollouts(shape: Shape, recipe: RecipeManifest, setting: Setting) -> Iterato
     )
     yield Part(
         "reading prompts",
-        width * together * setting.prompt_tokens * (3 * shape.intermediate + 4 * shape.hidden),
-        f"{together} × {setting.prompt_tokens:,} tokens, one layer's",
+        width * together * prompt * (3 * shape.intermediate + 4 * shape.hidden),
+        f"{together} × {prompt:,} tokens, one layer's",
         learning=False,
     )
 
 
 def vllm_minimum(shape: Shape, recipe: RecipeManifest, setting: Setting) -> float:
     """Bytes below which vLLM does not start: bf16 weights and one rollout's keys and values."""
-    length = recipe.vllm.max_model_len or setting.prompt_tokens + written_tokens(recipe)
+    length = recipe.vllm.max_model_len or longest_rollout(recipe, setting)
     token = 2 * shape.layers * shape.kv_heads * shape.head_size * HALF
     return HALF * shape.parameters + length * token

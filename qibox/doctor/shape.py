@@ -27,6 +27,7 @@ class Shape:
     vision_layers: int
     vision_hidden: int
     vision_intermediate: int
+    patch: int = 14  # pixels along an edge
     patches_per_token: int = 4  # of a picture, merged into one token
 
     @property
@@ -156,5 +157,6 @@ def shape_of(directory: str) -> Shape:
         vision_layers=getattr(vision, "depth", None) or vision.num_hidden_layers,
         vision_hidden=vision.hidden_size,
         vision_intermediate=vision.intermediate_size,
+        patch=vision.patch_size,
         patches_per_token=getattr(vision, "spatial_merge_size", 1) ** 2,
     )

@@ -242,11 +242,11 @@ def test_the_sum_of_3b_by_hand() -> None:
     assert told["optimiser"] == count * 8
     assert told["bf16 copies"] == count * 2
     assert told["vLLM"] == 0.3 * 80 * GIB
-    # 6,144 tokens: 36 layers' inputs of 2,048 floats; one layer's 34 × 2,048 + 8 × 11,008 bytes a
-    # token and its mask of 6,144 × 6,144 × 2; 8 × 2,048 bytes a token outside. The vision tower:
-    # 4 × 1,536 patches likewise, without a mask.
-    decoder = 6144 * (36 * 4 * 2048 + 34 * 2048 + 8 * 11_008 + 8 * 2048) + 2 * 6144**2
-    vision = 6144 * (32 * 4 * 1280 + 34 * 1280 + 8 * 3420)
+    # 4,096 + 4,608 tokens: 36 layers' inputs of 2,048 floats; one layer's 34 × 2,048 + 8 × 11,008
+    # bytes a token and its mask of 8,704 × 8,704 × 2; 8 × 2,048 bytes a token outside. The vision
+    # tower: 1,003,520 pixels are 5,120 patches of 14 × 14, likewise, without a mask.
+    decoder = 8704 * (36 * 4 * 2048 + 34 * 2048 + 8 * 11_008 + 8 * 2048) + 2 * 8704**2
+    vision = 5120 * (32 * 4 * 1280 + 34 * 1280 + 8 * 3420)
     assert told["activations"] == decoder + vision
     # A tile in bf16, a slice of weights, the inputs and their float32 gradient, the layer's own.
     tile, piece = 2 * 4096 * 32_768, 2 * 32_768 * 2048
@@ -255,7 +255,7 @@ def test_the_sum_of_3b_by_hand() -> None:
     assert shared["weights"] == count * 4 / 8
     assert "gradients, again" not in shared
     drawn = sizes(need(KNOWN[THREE], safer(use_vllm=False), Setting()))
-    assert drawn["keys and values"] == 80 * 6144 * (2 * 36 * 2 * 128 * 2)
+    assert drawn["keys and values"] == 80 * 8704 * (2 * 36 * 2 * 128 * 2)
 
 
 def whole(**sizes: Any) -> Shape:
@@ -305,7 +305,8 @@ def test_more_of_anything_never_needs_less(
         need(replace(shape, parameters=2 * shape.parameters), recipe, setting),
         need(replace(shape, layers=shape.layers + 1), recipe, setting),
         need(replace(shape, hidden=shape.hidden + 8), recipe, setting),
-        need(shape, recipe, replace(setting, prompt_tokens=setting.prompt_tokens + 1)),
+        need(shape, recipe, replace(setting, prompt_tokens=(setting.prompt_tokens or 0) + 1)),
+        need(shape, recipe.model_copy(update={"max_pixels": None}), setting),
         need(shape, recipe, replace(setting, judge_bytes=1.0)),
         need(
             shape,
@@ -362,9 +363,9 @@ def test_what_changes_least_of_what_is_learned_comes_first() -> None:
 
 
 def test_a_share_of_the_card_that_is_too_small_for_vllm_is_told() -> None:
-    # 7.0 GiB of bf16 weights and 6,144 × 36,864 bytes: 7.2 GiB, of 0.3 × 16 = 4.8.
+    # 6.99 GiB of bf16 weights and 8,704 × 36,864 bytes: 7.3 GiB, of 0.3 × 16 = 4.8.
     says = vllm_too_small(KNOWN[THREE], safer(), Setting(card_gib=16))
     assert says is not None
-    assert "vLLM needs 7.2 GiB" in says
+    assert "vLLM needs 7.3 GiB" in says
     assert "vllm.gpu_memory_utilization to 0.46 or more" in says
     assert vllm_too_small(KNOWN[THREE], safer(), Setting(card_gib=80)) is None
