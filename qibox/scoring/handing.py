@@ -62,7 +62,7 @@ class ShardStorage(Storage):
         edition: str | None = None,
         made_of: str | None = None,
     ) -> Iterator[TableWriter]:
-        """Write a Parquet file, and hold what is in it once it stands."""
+        """Write a Parquet file, and hold what is in it once it is whole."""
         with super().table_writer(name, schema, key, edition=edition, made_of=made_of) as writer:
             holding = _Holding(writer)
             yield holding
