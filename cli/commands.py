@@ -24,6 +24,7 @@ COMMANDS = (  # in the order of the work
     "manifests",
     "doctor",
     "fetch",
+    "cluster",
 )
 
 

@@ -7,6 +7,7 @@ inside the step. What a model needs of a machine goes to the runner as resource 
 import io
 import logging
 import os
+import uuid
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from functools import cache
@@ -20,6 +21,7 @@ from apache_beam.runners.worker import sdk_worker
 from qibox import stopping
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
+from qibox.pipelines.on_dask import divide, is_dask, let_go, name_in_full
 from qibox.pipelines.options import check_options, telling_runner
 from qibox.pipelines.worker import DoUnits
 from qibox.scoring.turns import Turn
@@ -38,13 +40,21 @@ def resource_hints(accelerator: Accelerator | None) -> dict[str, str]:
     return hints
 
 
-def build(pipeline: beam.Pipeline, root: str, turn: Turn, allow_remote_code: bool = False) -> None:
+def build(
+    pipeline: beam.Pipeline,
+    root: str,
+    turn: Turn,
+    allow_remote_code: bool = False,
+    kept: str | None = None,
+) -> None:
     """Put a turn's steps into a pipeline: the shards, spread over workers, each done whole.
+
+    Under ``kept`` workers keep what they load, see :mod:`qibox.pipelines.kept`.
 
     Grouping by numbers that are all different spreads elements as a Reshuffle does, in a third of
     the steps: a pipeline costs its runner tens of milliseconds a step before any work begins.
     """
-    step = beam.ParDo(DoUnits(turn.stages, root, allow_remote_code))
+    step = beam.ParDo(DoUnits(turn.stages, root, allow_remote_code, kept))
     (
         pipeline
         | "Shards" >> beam.Create(enumerate(turn.shards()), reshuffle=False)
@@ -64,12 +74,16 @@ def run_turn(
         Exception: what Beam raises when a step fails.
     """
     chosen = _runner(turn.light, list(options))
+    on_dask = is_dask(chosen["options"])
+    key = uuid.uuid4().hex if on_dask else None
+    if on_dask:
+        divide(chosen["options"], len(turn.shards()))
     with telling_runner(chosen["options"]):
         pipeline = beam.Pipeline(**chosen)
-        build(pipeline, root, turn, allow_remote_code)
+        build(pipeline, root, turn, allow_remote_code, key)
         result = pipeline.run()
-        with stopping.on_stop(result.cancel):  # elsewhere; in this process all is done by now
-            result.wait_until_finish()
+        with let_go(result, key), stopping.on_stop(result.cancel):
+            result.wait_until_finish()  # elsewhere; in this process all is done by now
 
 
 def _runner(light: bool, options: list[str]) -> dict[str, Any]:
@@ -104,7 +118,9 @@ def parse_options(options: Sequence[str]) -> PipelineOptions:
         UsageError: one that Beam does not know, or whose value does not hold.
     """
     _check_options(tuple(options))
-    return PipelineOptions(list(options))  # anew for each pipeline, as runners write into it
+    parsed = PipelineOptions(list(options))  # anew for each pipeline, as runners write into it
+    name_in_full(parsed)
+    return parsed
 
 
 @cache  # the same for each wave of a run, and a tenth of what a wave costs
@@ -113,6 +129,7 @@ def _check_options(options: tuple[str, ...]) -> None:
     try:
         with redirect_stderr(complaint):
             parsed = PipelineOptions(list(options))
+            name_in_full(parsed)
             known = parsed.get_all_options(drop_default=True)
             every = parsed.get_all_options(drop_default=True, retain_unknown_options=True)
     except SystemExit as error:  # argparse's way to refuse a value

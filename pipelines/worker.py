@@ -15,6 +15,7 @@ from apache_beam.utils.shared import Shared
 
 from qibox import stopping
 from qibox.errors import QiboxError
+from qibox.pipelines import kept
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.handing import shard_storage
@@ -32,12 +33,15 @@ STOPPED = "the wave was stopped"  # for another reason, which its own thread tel
 class Held:
     """A process's tools, one a stage, and its reporter, there while someone uses them."""
 
-    def __init__(self, stages: Stages, root: str, allow_remote_code: bool) -> None:
+    def __init__(
+        self, stages: Stages, root: str, allow_remote_code: bool, *, keep: bool = False
+    ) -> None:
         self.storage = Storage(root)
         light = all(stage.light for stage in stages)
         self._turn: AbstractContextManager[object] = nullcontext() if light else threading.Lock()
         self._stages = stages
         self._allow_remote_code = allow_remote_code
+        self._keep = keep  # until it is told to close, whoever leaves
         self._change = threading.Condition()
         self._users = 0
         self._working = 0  # threads inside work()
@@ -58,17 +62,26 @@ class Held:
         """Be a user no more; the last one closes, once nobody is at work."""
         with self._change:
             self._users -= 1
-            if self._users:
+            if self._users or self._keep:
                 return
             self._change.wait_for(lambda: self._users or not self._working)
-            if self._users:  # somebody came meanwhile
-                return
-            tools, reporter = self._tools, self._reporter
-            self._tools, self._reporter = (), None
-            for tool in tools:
-                tool.close()
-            if reporter is not None:
-                reporter.close()
+            if not self._users:  # nobody came meanwhile
+                self._close()
+
+    def close(self) -> None:
+        """Close once nobody is at work; who comes now is turned away."""
+        with self._change:
+            self._users = 0
+            self._change.wait_for(lambda: not self._working)
+            self._close()
+
+    def _close(self) -> None:
+        tools, reporter = self._tools, self._reporter
+        self._tools, self._reporter = (), None
+        for tool in tools:
+            tool.close()
+        if reporter is not None:
+            reporter.close()
 
     @contextmanager
     def work(self) -> Iterator[None]:
@@ -110,21 +123,29 @@ class Held:
 class DoUnits(beam.DoFn):
     """Does the pending units of one shard; gives back how many it did."""
 
-    def __init__(self, stages: Stages, root: str, allow_remote_code: bool = False) -> None:
+    def __init__(
+        self, stages: Stages, root: str, allow_remote_code: bool = False, kept: str | None = None
+    ) -> None:
         self._stages = tuple(stages)
         self._root = root
         self._allow_remote_code = allow_remote_code
+        self._kept = kept  # the turn under which this process keeps its tools; None: until it left
         self._shared = Shared()
         self._held: Held | None = None
         self._unsettled: list[tuple[int, Callable[[], None]]] = []  # last stage, what waits
 
     def setup(self) -> None:
         """Open the run, and load the turn's tools unless this process has them."""
-        held: Held = self._shared.acquire(
-            lambda: Held(self._stages, self._root, self._allow_remote_code)
+        held: Held = (
+            self._shared.acquire(self._hold)
+            if self._kept is None
+            else kept.acquire(self._kept, self._hold)
         )
         self._tools, self._accounts = held.enter()
         self._held = held  # only now: leaving undoes an entry that succeeded
+
+    def _hold(self) -> Held:
+        return Held(self._stages, self._root, self._allow_remote_code, keep=self._kept is not None)
 
     def process(self, element: tuple[int, Iterable[ShardWork]]) -> Iterator[int]:
         """Do the units under one number of a turn."""

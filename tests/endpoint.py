@@ -28,6 +28,9 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.answering = threading.Event()  # while it is not set, no request is answered
         self.answering.set()
+        self.open = threading.Event()  # while it is not set, requests wait, and are answered then
+        self.open.set()
+        self.waiting: set[str] = set()  # prompts that have waited
         self.ailing: dict[str, int] = {}  # part of a prompt → HTTP status
         self.lock = threading.Lock()
         self.asked: list[tuple[str, str]] = []  # model, prompt
@@ -54,6 +57,7 @@ def serving(port: int = 0) -> Iterator[Endpoint]:
         yield endpoint
     finally:
         endpoint.answering.set()
+        endpoint.open.set()
         endpoint.shutdown()
         endpoint.server_close()
         thread.join()
@@ -100,6 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.answering.wait()
             return
         prompt, model = body["messages"][-1]["content"][-1]["text"], body["model"]
+        if not self.server.open.is_set():
+            self.server.waiting.add(prompt)
+            self.server.open.wait()
         with self.server.lock:
             self.server.asked.append((model, prompt))
             self.server.headers |= {name.lower() for name in self.headers}
