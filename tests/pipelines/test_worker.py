@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from qibox.errors import QiboxError, UsageError
+from qibox.pipelines import kept
 from qibox.pipelines.worker import STOPPED, DoUnits
 from qibox.run.layout import pool_path, scores_path
 from qibox.run.storage import Storage
@@ -68,8 +69,8 @@ def work_on(*units: Unit) -> ShardWork:
     return ((0, units),)
 
 
-def worker(work: Notes, root: Path) -> DoUnits:
-    return DoUnits([work], str(root))  # type: ignore[list-item]  # it has what a worker asks of a stage
+def worker(work: Notes, root: Path, turn: str | None = None) -> DoUnits:
+    return DoUnits([work], str(root), kept=turn)  # type: ignore[list-item]  # it has what a worker asks of a stage
 
 
 def test_a_tool_is_loaded_for_the_first_user_and_closed_after_the_last(tmp_path: Path) -> None:
@@ -87,6 +88,26 @@ def test_a_tool_is_loaded_for_the_first_user_and_closed_after_the_last(tmp_path:
     step.setup()
     step.teardown()
     assert work.log == ["loaded", "closed"] * 2
+
+
+def test_what_is_kept_is_loaded_once_however_often_a_step_is_set_up(tmp_path: Path) -> None:
+    """Dask sets a step up for each partition, and takes it down only where none failed."""
+    work = Notes()
+    for number in range(2):
+        step = worker(work, tmp_path, "one")
+        step.setup()
+        assert list(step.process((0, [work_on(unit(number))]))) == [1]
+        step.teardown()
+    worker(work, tmp_path, "one").setup()  # whose partition fails: it is never taken down
+    assert work.log == ["loaded", unit(0).path, unit(1).path]
+    kept.close("one")
+    assert work.log[-1] == "closed"
+    kept.close("one")
+    for turn in ("two", "three"):  # a turn whose end this process was not told ends with the next
+        worker(work, tmp_path, turn).setup()
+    assert work.log[3:] == ["closed", "loaded", "closed", "loaded"]
+    kept.close("three")
+    assert work.log[-1] == "closed"
 
 
 def test_a_unit_that_is_done_is_not_done_again(tmp_path: Path) -> None:
