@@ -21,7 +21,6 @@ from qibox.manifests import JudgeManifest, RecipeManifest, load_manifest
 from qibox.manifests.recipe import Lora
 from qibox.run.directory import Run
 from tests.grpo.replayed import recorded_writer
-from tests.grpo.test_processes import TORCHRUN
 
 FSDP = {
     "compute_environment": "LOCAL_MACHINE",
@@ -74,7 +73,8 @@ def test_shared_weights_learn_what_whole_ones_do_are_resumed_and_saved_whole(
     config = written(tmp_path / "fsdp.yaml", FSDP)
     path = written(tmp_path / "recipe.yaml", recipe.model_dump(mode="json"))
     ours = ("-m", "tests.grpo.sharded", config, run.storage.url, path, "shared")
-    command = [sys.executable, *TORCHRUN, *ours]
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    command = [sys.executable, *torchrun, *ours]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lineage = yaml.safe_load(run.storage.read_text("policies/shared/policy.yaml"))

@@ -143,8 +143,8 @@ def test_a_training_compares_drafts_with_corrections(run: Run, recipe: RecipeMan
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reward": "scalar"}, "--reward scalar needs a score of the answer"),
-        ({"objective": "lagrangian"}, "--objective lagrangian needs ratings of harmlessness"),
+        ({"reward": "scalar"}, "reward scalar needs a score of the answer"),
+        ({"objective": "lagrangian"}, "objective lagrangian needs ratings of harmlessness"),
     ],
 )
 def test_what_a_pairwise_judge_does_not_give_is_refused_before_anything_is_loaded(
