@@ -22,6 +22,7 @@ from qibox.manifests.recipe import Lora
 from qibox.run.directory import Run
 from tests.grpo.replayed import recorded_writer
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 FSDP = {
     "compute_environment": "LOCAL_MACHINE",
     "distributed_type": "FSDP",
