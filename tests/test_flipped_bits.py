@@ -109,6 +109,20 @@ def test_score_makes_damaged_units_again(finished: Path, tmp_path: Path) -> None
     assert qibox("status", run, "--verify").status == 0
 
 
+@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "selection.yaml"])
+def test_overwriting_mends_a_damaged_selection(finished: Path, tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished, run)
+    file = run / "selections/default" / name
+    whole = flip(file, 800)
+    seen = qibox("status", run, "--verify")
+    assert f"`qibox select {run} --name default --overwrite`" in seen.stderr
+    done = qibox("select", run, "--random", 8, "--name", "default", "--overwrite")
+    assert done.status == 0, done.stderr
+    assert file.read_bytes() == whole
+    assert qibox("status", run, "--verify").status == 0
+
+
 def test_rescore_pool_heals_a_damaged_shard_of_the_pool(finished: Path, tmp_path: Path) -> None:
     run, folder = tmp_path / "run", finished.parent
     shutil.copytree(finished, run)

@@ -11,10 +11,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from qibox.errors import UsageError
+from qibox.errors import DamagedFileError, UsageError
 from qibox.figures.style import keep
 from qibox.run.directory import Run
-from qibox.run.finished import LINEAGE
+from qibox.run.finished import LINEAGE, selection_files
 from qibox.run.layout import selection_path
 from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
@@ -59,12 +59,7 @@ def write_selection(
     Raises:
         UsageError: another selection of that name is there, and is not to be overwritten.
     """
-    if overwrite:
-        there = read_selection_lineage(run.storage, choice.request.name)
-        same = there is not None and not differences(there, lineage(run, choice))
-    else:
-        same = written_already(run, choice)
-    if same:
+    if _stands(run, choice) if overwrite else written_already(run, choice):
         return False
     folder = selection_path(choice.request.name)
     if not run.storage.is_local:
@@ -78,6 +73,20 @@ def write_selection(
         _replace(Path(run.storage.path(staged)), Path(run.storage.path(folder)))
     finally:
         run.storage.remove(staged)
+    return True
+
+
+def _stands(run: Run, choice: Choice) -> bool:
+    """Whether this very selection is there, and its files are what was written."""
+    name = choice.request.name
+    try:
+        there = read_selection_lineage(run.storage, name)
+        if there is None or differences(there, lineage(run, choice)):
+            return False
+        for file in selection_files(run.storage, name):
+            run.storage.check_table(file)
+    except (DamagedFileError, FileNotFoundError, IsADirectoryError):
+        return False
     return True
 
 
