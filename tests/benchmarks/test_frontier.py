@@ -6,9 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import qibox
+from qibox.run.directory import Run
 from tests.benchmarks.scripts import FOLDER, script
 
-SETTINGS = ["40 % twins, refill", "40 % harmless"]
+SETTING = "40 % twins, refill"
 SMALL = "--limit 60 --size 10 --steps 1 --held-out 6 --samples 1 --seeds 3 --settings"
 
 
@@ -19,12 +20,13 @@ def test_the_frontier_has_a_row_a_setting_and_nothing_is_made_twice(
     monkeypatch.syspath_prepend(FOLDER)
     frontier = script("frontier")
     run = str(tmp_path / "run")
-    frontier.main([run, *SMALL.split(), *SETTINGS])
+    frontier.main([run, *SMALL.split(), SETTING])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:-1]] == SETTINGS
+    assert [line.split(" | ")[0].removeprefix("| ") for line in lines[2:-1]] == [SETTING]
     assert lines[-1].startswith("reached: ")
 
     opened = qibox.open(run)
+    frontier.select(Run.open(run), frontier.SETTINGS["40 % harmless"], 10, 3)
     for name, twins in (("twins-40-20-40-3", 4), ("mix-40-20-40-3", None)):
         shard = f"{run}/selections/{name}/data/train-00000-of-00001.parquet"
         rows = opened.sql("select sample_id, risk, question from pool").df().set_index("sample_id")
@@ -37,8 +39,8 @@ def test_the_frontier_has_a_row_a_setting_and_nothing_is_made_twice(
     assert "refill: 3" in recipe
 
     made = {path: path.stat().st_mtime_ns for path in tmp_path.glob("run/policies/*/policy.yaml")}
-    assert len(made) == 2
-    frontier.main([run, *SMALL.split(), *SETTINGS])
+    assert len(made) == 1
+    frontier.main([run, *SMALL.split(), SETTING])
     assert capsys.readouterr().out.splitlines() == lines
     assert {path: path.stat().st_mtime_ns for path in made} == made
 
