@@ -271,7 +271,7 @@ def main() -> None:
         first, step = arguments.share
         files = world.files()[first::step]
         faults_of: list[str] = []
-        for part in arguments.only or ("bits", "readers", *world.writers()):
+        for part in arguments.only or ("bits", "readers", "score", "eval", "train", "train on"):
             if part == "bits":
                 cases, wrong = arguments.flips, flip_bits(world, arguments.flips)
             elif part == "readers":
