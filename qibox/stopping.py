@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -36,7 +37,7 @@ SAME_S = 0.2  # within which a second signal is the first one's echo: `timeout` 
 _heard: int | None = None  # the first signal's number
 _struck = False  # whether the main thread was told of it
 _held = 0  # how many blocks deep no signal may strike the main thread
-_lost = False  # whether a Stop was raised where Python drops exceptions
+_lost = False  # whether a Stop was raised where Python drops exceptions, or could not be raised
 _waiting: list[Callable[[], object]] = []
 _working = 0  # threads inside at_work()
 _change = threading.Condition()
@@ -200,13 +201,32 @@ def _strike(number: int, frame: FrameType | None) -> None:
     if not _struck:
         _struck = True
         _heard = _heard or number
-        if not _held:
-            raise Stop
+        _raise_stop(frame)
 
 
 def _strike_again(number: int, frame: FrameType | None) -> None:
-    if asked() and not _held:
-        raise Stop
+    if asked():
+        _raise_stop(frame)
+
+
+def _raise_stop(frame: FrameType | None) -> None:
+    """Stop the main thread, now or, where that would abort the process, a moment later."""
+    global _lost
+    if _held:
+        return
+    if _starts_extension(frame):
+        _lost = True
+        return
+    raise Stop
+
+
+def _starts_extension(frame: FrameType | None) -> bool:
+    """Whether a compiled module is being imported: C++ that sets one up may not expect a Stop."""
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _quieter(hook: Callable[[Any], object]) -> Callable[[Any], None]:

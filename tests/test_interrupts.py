@@ -68,6 +68,35 @@ def test_an_interrupt_before_anything_was_imported_is_one_sentence() -> None:
     assert done.stderr == b"\nStopped by Ctrl-C: nothing was begun\n"
 
 
+IN_AN_EXTENSION = """
+import enum, os, signal
+
+from qibox import stopping
+
+call = enum.EnumType.__call__
+
+def interrupting(*arguments, **options):  # DuckDB's compiled part makes enums as it is set up
+    enum.EnumType.__call__ = call
+    os.kill(os.getpid(), signal.SIGINT)
+    return call(*arguments, **options)
+
+with stopping.hearing():
+    try:
+        enum.EnumType.__call__ = interrupting
+        import _duckdb
+        while True:
+            pass
+    except stopping.Stop:
+        assert _duckdb.connect().execute("select 1").fetchall() == [(1,)]
+        os._exit(stopping.exit_status())
+"""
+
+
+def test_an_interrupt_while_a_compiled_module_is_set_up_waits_for_it() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", IN_AN_EXTENSION], capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
 def test_a_second_signal_ends_at_once(every: dict[str, Kind], tmp_path: Path) -> None:
     outcome = interrupt(every["score, models"], 4.0, tmp_path / "own", times=2)
     assert outcome.faults == []
