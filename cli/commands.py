@@ -15,6 +15,7 @@ COMMANDS = (  # in the order of the work
     "train",
     "eval",
     "profile",
+    "judge",
     "serve",
     "sql",
     "show",

@@ -22,7 +22,7 @@ from qibox.version import __version__
 
 _FINISHED = "what was finished is kept, and the same command goes on from there"
 KEPT = {  # when a command is stopped by a signal; the others change nothing
-    **dict.fromkeys(("demo", "score", "eval", "profile"), _FINISHED),
+    **dict.fromkeys(("demo", "score", "eval", "profile", "judge"), _FINISHED),
     "select": "no half of a selection is left, and the same command chooses anew",
     "train": "the last checkpoint is kept, and the same command goes on from it",
     "clean": "what was removed is gone, and all else is kept",

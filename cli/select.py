@@ -110,6 +110,8 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
         written = write(opened, choice, overwrite)
         show(choice)
         verb = "wrote" if written else "is there already:"
+    judge = opened.manifest.judges[0].name
+    console.out.print(f"scores by judge {judge}", highlight=False, markup=False)
     where = f"{opened.storage.url}/selections/{request.name}"
     console.out.print(f"{verb} {where}", highlight=False, markup=False, soft_wrap=True)
 

@@ -195,7 +195,7 @@ def _train(
     console.err.print(
         f"training {plan.policy} on {plan.selection_samples} samples of {home}/selections/"
         f"{plan.selection}: {recipe.steps} steps of {recipe.prompts_per_step} × "
-        f"{recipe.samples_per_prompt} rollouts"
+        f"{recipe.samples_per_prompt} rollouts, rewarded by judge {plan.judge.name}"
     )
     done = Unfinished(run.storage, plan.name).last_checkpoint()
     if done:

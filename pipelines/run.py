@@ -20,6 +20,7 @@ from qibox.importing import importing
 from qibox.run.directory import RunManifest
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
+from qibox.scoring.adding import places_of_labels
 from qibox.scoring.consent import RescoreStage
 from qibox.scoring.footers import OUTDATED
 from qibox.scoring.lock import locked
@@ -64,7 +65,7 @@ def score_run(
 
     def open_jobs() -> list[Job]:
         run = open_run(storage, manifest, rescore)
-        return [Job(run, open_pool(run, watcher), places=places)]
+        return [Job(run, open_pool(run, watcher), places=places | places_of_labels(run))]
 
     (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
     return summary

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.load import load_manifest
 from qibox.manifests.pool import PoolManifest
@@ -12,13 +12,20 @@ def chosen_judges(names: Iterable[str], own: Sequence[JudgeManifest] = ()) -> li
     """The judges of these names, each once; without names the first of a run's ``own``.
 
     Raises:
-        UsageError: neither the run nor the package knows one of them.
+        UsageError: neither the run nor the package knows one of them, or it is people.
     """
     known = {judge.name: judge for judge in own}
-    return [
+    found = [
         known[name] if name in known else load_manifest(JudgeManifest, name)
         for name in dict.fromkeys(names)
     ] or list(own[:1])
+    for judge in found:
+        if judge.kind == "people":
+            raise UsageError(
+                f"judge '{judge.name}' is people, who rated what they were shown: their labels of "
+                f"other answers come in by {command('judge', 'RUN', labels='FILE.csv')}"
+            )
+    return found
 
 
 def judges_of_pool(names: Iterable[str], pool: PoolManifest) -> list[JudgeManifest]:

@@ -30,6 +30,12 @@ def load_judge(manifest: JudgeManifest, *, allow_remote_code: bool = False) -> J
 
         assert manifest.path is not None  # the manifest checks it
         return ReplayJudge(manifest.path, manifest.weights)
+    if manifest.kind == "people":
+        from qibox.judges.people import NO_LABEL
+        from qibox.judges.replay import ReplayJudge
+
+        assert manifest.path is not None  # the manifest checks it
+        return ReplayJudge(manifest.path, manifest.weights, missing=NO_LABEL)
     assert manifest.model is not None  # the manifest checks it
     from qibox.engines.load import load_engine
 

@@ -58,8 +58,15 @@ class ReplayJudge:
 
     looks_up = True
 
-    def __init__(self, path: str, weights: VerdictWeights) -> None:
+    def __init__(
+        self,
+        path: str,
+        weights: VerdictWeights,
+        missing: str = "no verdict is recorded for this response",
+    ) -> None:
+        """``missing`` is the reason of a response that has no row."""
         self._weights = weights
+        self._missing = missing
         self._recorded = _open(path)
         _check_columns(self._recorded.schema, path)
         self._columns = [n for n in _READ.names if n in self._recorded.schema.names]
@@ -70,7 +77,7 @@ class ReplayJudge:
         keys = _keys(recorded)
         place = pc.index_in(_keys(responses), value_set=keys)
         rows = recorded.append_column("twice", _twice(keys)).take(place)  # aligned, null if absent
-        problem = _problem(rows)
+        problem = _problem(rows, self._missing)
         sound = pc.is_null(problem)
         judged = pc.and_(sound, _all_valid(rows, _WHOLE))
         bare = pc.and_(sound, pc.and_not(pc.is_valid(rows["score"]), judged))
@@ -166,9 +173,9 @@ def _twice(keys: pa.Array) -> pa.Array:
     return pa.array(np.bincount(codes)[codes] > 1) if len(codes) else pa.array([], pa.bool_())
 
 
-def _problem(rows: pa.Table) -> pa.ChunkedArray:
+def _problem(rows: pa.Table, absent: str) -> pa.ChunkedArray:
     """What is wrong with each row, null where nothing is."""
-    missing = pa.scalar("no verdict is recorded for this response")
+    missing = pa.scalar(absent)
     twice = pa.scalar("its verdict is recorded more than once")
     partly = pa.scalar("its reasoning criteria are recorded in part")
     rated = [pc.is_valid(rows[name]) for name in REASONING_CRITERIA]

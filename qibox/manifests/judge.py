@@ -10,7 +10,7 @@ from qibox.manifests.panel import ModelSpec
 from qibox.manifests.sampling import Sampling
 from qibox.verdict import VerdictWeights
 
-JudgeKind = Literal["oracle", "generative", "pairwise", "replay", "hash"]
+JudgeKind = Literal["oracle", "generative", "pairwise", "replay", "hash", "people"]
 
 
 # What a rubric must say where to put; the form of the reply is the judge's own and always added.
@@ -24,7 +24,8 @@ class JudgeManifest(Manifest):
     """How responses are rated.
 
     oracle knows the miniature world; generative and pairwise ask a reward model (GRM); replay reads
-    recorded verdicts; hash derives a verdict from the text's hash, to measure the pipeline's cost.
+    recorded verdicts; hash derives a verdict from the text's hash, to measure the pipeline's cost;
+    people are the labels of a file, brought into one run by `qibox judge RUN --labels FILE`.
     """
 
     name: Deciding[Identifier]  # keys the noise of its sampling
@@ -37,8 +38,9 @@ class JudgeManifest(Manifest):
     pairs: Deciding[Annotated[int, Field(ge=1)]] = 2
     # pairwise: the least score that is safe
     safe_from: Deciding[Annotated[float, Field(ge=1, le=10)]] = 5.5
-    path: Deciding[str | None] = None  # recorded verdicts, for replay
-    # sha256 of what lies at path; filled in when a run is made
+    # recorded verdicts, for replay; labels, for people: below the run
+    path: Deciding[str | None] = None
+    # sha256 of what lies at path, of people the labels' file; filled in when a run is made
     revision: Deciding[str | None] = None
 
     @property
@@ -49,7 +51,7 @@ class JudgeManifest(Manifest):
     @property
     def gives_criteria(self) -> bool:
         """Whether a verdict has criteria and parts, not one score alone."""
-        return self.kind != "pairwise"
+        return self.kind not in ("pairwise", "people")
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
@@ -57,6 +59,8 @@ class JudgeManifest(Manifest):
             raise ValueError(f"a {self.kind} judge needs a model")
         if self.kind == "replay" and self.path is None:
             raise ValueError("a replay judge needs a path")
+        if self.kind == "people" and None in (self.path, self.revision):
+            raise ValueError("people are brought in by `qibox judge RUN --labels FILE`")
         if self.sampling.samples != 1 or self.sampling.json_schema is not None:
             raise ValueError("a judge's sampling has one sample and no json_schema of its own")
         return self

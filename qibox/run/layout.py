@@ -40,6 +40,11 @@ def judgments_path(judge: str, model: str, shard: int, home: str = "") -> str:
     return f"{home}judgments/judge={judge}/model={model}/shard-{shard:05d}.parquet"
 
 
+def labels_path(judge: str, home: str = "") -> str:
+    """The file of what people said of responses, as a judge's recorded verdicts."""
+    return f"{home}labels/{judge}.parquet"
+
+
 def scores_path(shard: int, home: str = "") -> str:
     """The file of one shard's scores."""
     return f"{home}scores/shard-{shard:05d}.parquet"

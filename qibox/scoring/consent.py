@@ -97,6 +97,20 @@ def taken(old: RunManifest, new: RunManifest) -> RunManifest:
     )
 
 
+def with_added_judges(
+    old: RunManifest, new: RunManifest, rescore: RescoreStage | None
+) -> RunManifest:
+    """A new manifest with the judges that were added to a run after those that it names.
+
+    To judge anew (``rescore``) leaves them out.
+    """
+    names = [judge.name for judge in new.judges]
+    begins = names == [judge.name for judge in old.judges[: len(names)]]
+    if not begins or rescore in ("pool", "judgments"):
+        return new
+    return new.model_copy(update={"judges": (*new.judges, *old.judges[len(names) :])})
+
+
 def _named_as(old: ModelSpec | None, new: ModelSpec) -> ModelSpec:
     same = old is not None and _same_content(old.revision, new.revision)
     return new.model_copy(update={"source": old.source}) if old is not None and same else new

@@ -40,7 +40,7 @@ from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import JUDGMENTS, SAMPLES, VERDICTS
 
 LOOKING_JUDGES = {"generative", "pairwise"}  # the others know or derive their verdicts
-UNMODELLED_JUDGES = {"oracle", "replay", "hash"}
+UNMODELLED_JUDGES = {"oracle", "replay", "hash", "people"}
 
 _RESPONSE = ("sample_id", "model", "k", "text", "reasoning", "answer", "reason")
 

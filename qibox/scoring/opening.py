@@ -3,12 +3,20 @@
 from pathlib import Path
 
 from qibox.errors import TooManyRejectsError, UsageError
+from qibox.judges.people import NO_LABEL
 from qibox.pool.content import with_fingerprints_of
 from qibox.run.directory import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
 from qibox.run.layout import is_of_run
 from qibox.run.storage import Storage
 from qibox.run.unwritten import Unwritten
-from qibox.scoring.consent import RescoreStage, check_consent, compare, moved, taken
+from qibox.scoring.consent import (
+    RescoreStage,
+    check_consent,
+    compare,
+    moved,
+    taken,
+    with_added_judges,
+)
 from qibox.scoring.plan import Job, Plan, make_plan
 from qibox.scoring.stages import ASKING_FOLDERS, STAGE_FOLDERS
 from qibox.scoring.summary import Summary, pool_count
@@ -25,7 +33,7 @@ def open_run(storage: Storage, manifest: RunManifest, rescore: RescoreStage | No
         _check_free(storage)
         return Run.create(storage, manifest)
     run = Run.open(storage.url)
-    manifest = taken(run.manifest, manifest)
+    manifest = taken(run.manifest, with_added_judges(run.manifest, manifest, rescore))
     differences = compare(run.manifest, manifest)
     check_consent(differences, rescore, storage.url)
     if rescore == "pool":  # agreed to read it again; shards that stay the same are kept
@@ -102,7 +110,7 @@ def dry_plan(
     index = None
     if storage.exists(RUN_FILE):
         old = Run.open(storage.url)
-        manifest = taken(old.manifest, manifest)
+        manifest = taken(old.manifest, with_added_judges(old.manifest, manifest, rescore))
         check_consent(compare(old.manifest, manifest), rescore, storage.url)
         index = None if rescore == "pool" else old.pool_index()
     if index is None:
@@ -119,11 +127,11 @@ def check_rejects(summary: Summary, allowed: float) -> None:
     worst = summary.worst
     if worst.reject_rate <= allowed:
         return
-    reason, count = next(iter(worst.reasons.items()))
+    reason, count = next(each for each in worst.reasons.items() if each[0] != NO_LABEL)
     asked = worst.name in ASKING_FOLDERS
     again = ", or ask them again" if asked else ""
     raise TooManyRejectsError(
-        f"{worst.failed} of {worst.good + worst.failed} rows of the stage {worst.name} failed "
+        f"{worst.lost} of {worst.good + worst.lost} rows of the stage {worst.name} failed "
         f"({worst.reject_rate:.1%}, allowed {allowed:.1%}), {count} of them because: {reason}. All "
         f"else is done; allow more{again}",
         fields=["max_reject_rate", "retry_failed"] if asked else ["max_reject_rate"],

@@ -9,7 +9,7 @@ answers several of them is started once. Reads file footers only,
 unless it is told to verify.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, groupby
@@ -33,6 +33,7 @@ class Job:
     models: frozenset[str] | None = None  # only these models' units; null: all
     judges: frozenset[str] | None = None  # only these judges'; null: all
     places: Mapping[str, str] = field(default_factory=dict)  # of weights, see Stage.located
+    only: frozenset[str] | None = None  # waves to work on, the others are counted; null: all
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -113,19 +114,22 @@ def make_plan(*jobs: Job, retry: str | None = None, verify: bool = False) -> Pla
         footers = {name: footer for name, footer in footers.items() if name not in damaged}
     waves: list[tuple[Stage[Any], list[Unit]]] = []
     standing: dict[str, Unit] = {}
+    idle: set[str] = set()
     for job in jobs:
         for stage in stages_of(job.run):
             units = stage.units(job.run, job.shards)
             standing.update({unit.path: unit for unit in units if _stands(unit, footers)})
+            if job.only is not None and stage.name not in job.only:
+                idle.update(unit.path for unit in units)
             _join(waves, stage.located(job.places), [unit for unit in units if job.wants(unit)])
     folders = [stage.folder for stage, _ in waves]
     order = sorted(range(len(waves)), key=lambda i: STAGE_FOLDERS.index(folders[i]))
     kept = {path: footers[path] for path in standing}
     return Plan(
-        waves=tuple(_wave(*waves[i], storage, kept, retry) for i in order),
+        waves=tuple(_wave(*waves[i], storage, kept, retry, idle) for i in order),
         footers={path: kept[path] for path, unit in standing.items() if not is_stale(unit, kept)},
         outdated=tuple(n for n in present if n not in standing and n not in damaged),
-        damaged=damaged,
+        damaged={name: damage for name, damage in damaged.items() if name not in idle},
     )
 
 
@@ -148,14 +152,16 @@ def _wave(
     storage: Storage,
     standing: Mapping[str, Footer],
     retry: str | None,
+    idle: Set[str],
 ) -> Wave:
     asked = retry if stage.asks else None
+    wanted = [unit for unit in units if unit.path not in idle]
     mends = find_mends(
-        units, standing, asked, lambda unit, reason: stage.rows_to_mend(storage, unit, reason)
+        wanted, standing, asked, lambda unit, reason: stage.rows_to_mend(storage, unit, reason)
     )
     pending = (
         replace(unit, mend=mends.get(unit.path))
-        for unit in units
+        for unit in wanted
         if unit.path in mends or unit.path not in standing
     )
     return Wave(stage, tuple(units), tuple(pending))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
+from qibox.judges.people import NO_LABEL
 from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
@@ -32,10 +33,15 @@ class StageCount:
     failed_again: int = 0  # of the failed ones, those that it asked again
 
     @property
+    def lost(self) -> int:
+        """The failed rows but for those that nobody has labelled, which is no failure."""
+        return self.failed - self.reasons.get(NO_LABEL, 0)
+
+    @property
     def reject_rate(self) -> float:
-        """Share of the rows done that failed, in [0, 1]; 0 where none is done."""
-        done = self.good + self.failed
-        return self.failed / done if done else 0.0
+        """Share of the rows done that were lost, in [0, 1]; 0 where none is done."""
+        done = self.good + self.lost
+        return self.lost / done if done else 0.0
 
 
 @dataclass(frozen=True)

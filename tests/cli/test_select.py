@@ -55,6 +55,7 @@ def test_the_mix_is_printed_before_and_after_and_the_starved_are_named(run: Run)
     assert ["risk", "none", "6", "60.0%", "2", "100.0%"] in lines
     assert ["explicit", "4", "40.0%", "0", "0.0%"] in lines
     assert "2 of 10 scored samples" in done.stdout
+    assert "scores by judge hash" in done.stdout
     assert done.stderr == "Warning: risk 'explicit' falls to nothing (was 4, 40.0%)\n"
 
 
