@@ -25,7 +25,7 @@ class JudgeManifest(Manifest):
 
     oracle knows the miniature world; generative and pairwise ask a reward model (GRM); replay reads
     recorded verdicts; hash derives a verdict from the text's hash, to measure the pipeline's cost;
-    people are the labels of a file, brought into one run by `qibox judge RUN --labels FILE`.
+    people are the labels of a file, brought into one run by `qibox judge`.
     """
 
     name: Deciding[Identifier]  # keys the noise of its sampling
@@ -60,7 +60,7 @@ class JudgeManifest(Manifest):
         if self.kind == "replay" and self.path is None:
             raise ValueError("a replay judge needs a path")
         if self.kind == "people" and None in (self.path, self.revision):
-            raise ValueError("people are brought in by `qibox judge RUN --labels FILE`")
+            raise ValueError("people need a path and a revision: `qibox judge` brings them in")
         if self.sampling.samples != 1 or self.sampling.json_schema is not None:
             raise ValueError("a judge's sampling has one sample and no json_schema of its own")
         return self
