@@ -53,11 +53,12 @@ def test_what_reads_a_damaged_file_names_it(world: World) -> None:
         top = path.relative_to(world.run).parts[0]
         query = f"sql {top}" if top in TABLES and path.suffix == ".parquet" else "sql scores"
         query = "sql evaluations" if top in ("evaluations", "policies") else query
+        query = "sql rollouts" if path.parent.name == "rollouts" else query
         last = {"selections": "train", "policies": "plot training", "evaluations": query}
         names = dict.fromkeys((query, "status", last.get(top, "select")))
         if path.suffix == ".png":
             names = dict.fromkeys(["status"])  # nothing else reads it
-        if top == "policies" and path.parent.name != "default":
+        if top == "policies" and path.parent.name not in ("default", "rollouts"):
             continue  # by the tool; weights below
         wrong += sweep(world, {name: readers[name] for name in names}, [path])
     assert not wrong, "\n".join(wrong)

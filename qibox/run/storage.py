@@ -34,7 +34,10 @@ KEY = b"qibox.key"
 EDITION = b"qibox.edition"  # see qibox.run.editions
 MADE_OF = b"qibox.made_of"
 PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
-_IN_A_FILE = re.compile(r"(.*?(?:shard-\d{5,}\.parquet|/train-[^/]+\.parquet|(?:^|/)\w+\.yaml))/")
+_IN_A_FILE = re.compile(
+    r"(.*?(?:(?:shard|part)-\d{5,}\.parquet|/rates\.parquet|/train-[^/]+\.parquet"
+    r"|(?:^|/)\w+\.yaml))/"
+)
 
 
 class TableWriter(Protocol):
