@@ -36,6 +36,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """At the interpreter's end all is collected, or DuckDB's bindings tell of what was left."""
+    gc.unfreeze()
+
+
 @pytest.fixture
 def few_objects() -> None:
     """A small heap for the collector: what is tested calls it again and again."""
