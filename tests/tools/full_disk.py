@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from qibox.policies.card import CARD
 from tests.commands import Done, qibox
 from tests.tools.breakage import Figure, World, begin_world
 
@@ -104,7 +105,11 @@ def fill(trial: Trial, free: int, folder: Path) -> list[str]:
             wrong += [f"done twice: {path}" for path in again]
         if figure(done) != trial.figure:
             wrong.append("another figure")
-        wrong += [f"changed: {p}" for p, b in before.items() if not same(p, b)]
+        for path, content in before.items():
+            told = trial.world.run / path.relative_to(run)  # a card tells of evaluations, too
+            new = path.name == CARD and same(path, told.read_bytes())
+            if not new and not same(path, content):
+                wrong.append(f"changed: {path}")
     return [f"{trial.name}, {free} KiB: {each}" for each in wrong]
 
 
