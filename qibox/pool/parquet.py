@@ -6,6 +6,7 @@ Reads a file, a directory or a glob, local or remote; only the columns that the 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
+from typing import IO
 
 import fsspec
 import pyarrow as pa
@@ -14,14 +15,12 @@ import pyarrow.parquet as pq
 from qibox.errors import UsageError
 from qibox.manifests.pool import PoolManifest
 from qibox.pool.columns import check_columns, rows_of_table, wanted_columns
+from qibox.pool.dictionaries import row_bytes
 from qibox.pool.labels import labels_of, with_names
 from qibox.pool.rows import BATCH_BYTES, BATCH_ROWS, Rows, ahead
 
 LARGE = 256 << 20  # bytes of a row group held whole
 BUFFER = 1 << 20  # bytes of a column held while a row group is read piece by piece
-NUMBER_BYTES = 4  # of a row whose value is in the dictionary, at most
-HEADERS = 4096  # bytes around the numbers of a chunk, about
-USUAL_DICTIONARY = 2 << 20  # bytes; writers go over to plain values at 1 MiB
 
 
 def read_parquet(manifest: PoolManifest) -> Iterator[Rows]:
@@ -36,8 +35,8 @@ def read_parquet(manifest: PoolManifest) -> Iterator[Rows]:
     for name in _files(fs, path, manifest):
         origin = PurePosixPath(name).name
         try:
-            with _opened(fs, name) as file:
-                for table in ahead(_tables(file, manifest, origin)):
+            with _opened(fs, name) as (file, source):
+                for table in ahead(_tables(file, source, manifest, origin)):
                     yield rows_of_table(table, start, manifest, origin)
                     start += table.num_rows
         except (pa.ArrowException, OSError) as error:
@@ -71,8 +70,8 @@ def _of_split(name: str, split: str) -> bool:
 
 
 @contextmanager
-def _opened(fs: fsspec.AbstractFileSystem, name: str) -> Iterator[pq.ParquetFile]:
-    """Open a file so that row groups too large to hold are read piece by piece."""
+def _opened(fs: fsspec.AbstractFileSystem, name: str) -> Iterator[tuple[pq.ParquetFile, IO[bytes]]]:
+    """Open a file so that row groups too large to hold are read piece by piece; and its bytes."""
     local = "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
     source = pa.OSFile(name) if local else fs.open(name, "rb")  # Arrow's own is faster
     with source:
@@ -80,49 +79,28 @@ def _opened(fs: fsspec.AbstractFileSystem, name: str) -> Iterator[pq.ParquetFile
         largest = max(
             (file.metadata.row_group(g).total_byte_size for g in _groups(file)), default=0
         )
-        yield (
-            file
-            if largest <= LARGE
-            else pq.ParquetFile(source, pre_buffer=False, buffer_size=BUFFER)
-        )
+        if largest > LARGE:
+            file = pq.ParquetFile(source, pre_buffer=False, buffer_size=BUFFER)
+        yield file, source
 
 
 def _groups(file: pq.ParquetFile) -> range:
     return range(file.metadata.num_row_groups)
 
 
-def _tables(file: pq.ParquetFile, manifest: PoolManifest, origin: str) -> Iterator[pa.Table]:
+def _tables(
+    file: pq.ParquetFile, source: IO[bytes], manifest: PoolManifest, origin: str
+) -> Iterator[pa.Table]:
     schema = file.schema_arrow
     check_columns(manifest, schema.names, origin)
     metadata = file.metadata
     groups = [metadata.row_group(at) for at in _groups(file)]
     names = wanted_columns(manifest)
-    heaviest = max((_row_bytes(g, names) for g in groups), default=1.0)
+    heaviest = max((row_bytes(source, group, names) for group in groups), default=1.0)
     rows = max(1, min(BATCH_ROWS, int(BATCH_BYTES / max(heaviest, 1.0))))
     labels = labels_of(schema)
     for table in _together(file.iter_batches(batch_size=rows, columns=names)):
         yield with_names(table, labels)
-
-
-def _row_bytes(group: pq.RowGroupMetaData, columns: list[str]) -> float:
-    """How large a row of a row group may be in memory.
-
-    Usually its share of the row group. But a value that repeats lies in its chunk's dictionary once
-    and is a number elsewhere: a chunk of numbers may hold many times its size, and so may one whose
-    dictionary is larger than writers let it grow with values that do not repeat. There a value is
-    taken to be as large as the dictionary.
-    """
-    rows = max(group.num_rows, 1)
-    hidden = 0
-    for chunk in (group.column(at) for at in range(group.num_columns)):
-        if chunk.path_in_schema.partition(".")[0] not in columns or not chunk.has_dictionary_page:
-            continue
-        dictionary = max(0, chunk.data_page_offset - chunk.dictionary_page_offset)
-        numbers = chunk.total_compressed_size - dictionary <= NUMBER_BYTES * rows + HEADERS
-        if numbers or dictionary > USUAL_DICTIONARY:
-            hidden += dictionary
-    share: float = group.total_byte_size / rows
-    return max(hidden, share)
 
 
 def _together(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
