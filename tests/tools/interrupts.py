@@ -59,7 +59,7 @@ class Outcome:
 
 
 def kinds(folder: Path) -> dict[str, Kind]:
-    """The commands of the issue's kinds, over worlds made in a folder."""
+    """A command of each kind, over worlds made in a folder."""
     many = record(folder / "many", 4000, k=5, shard_size=20)
     few = record(folder / "few", 400, shard_size=200)
     made = folder / "made"
