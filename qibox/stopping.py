@@ -32,6 +32,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN = signal.SIGURG  # to our own main thread alone: it lost the first; others ignore it
 GRACE_S = 8.0  # for all to end by itself
 REPEAT_S = 0.2  # between two times that waiting things are told
+DROPPED_S = 1.0  # for which the main thread goes on as if unstruck: then its Stop was dropped
 SAME_S = 0.2  # within which a second signal is the first one's echo: `timeout` sends two
 
 _heard: int | None = None  # the first signal's number
@@ -140,6 +141,7 @@ def hearing() -> Iterator[None]:
 
     A signal that is ignored when the process starts (``nohup``) stays so.
     """
+    global _struck
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -157,6 +159,7 @@ def hearing() -> Iterator[None]:
     try:
         yield
     finally:
+        _struck = False
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)
@@ -250,9 +253,13 @@ def _listen(reader: int) -> None:
         os.close(reader)
         return
     _heard = _heard or number
-    started = time.monotonic()
+    started = unwinding = time.monotonic()
     while (spent := time.monotonic() - started) < GRACE_S:
         _tell_waiting()
+        if _held or not _struck or _unwinds():
+            unwinding = time.monotonic()
+        elif time.monotonic() - unwinding > DROPPED_S:
+            _lost, unwinding = True, time.monotonic()
         if _lost and not _held:
             _lost = False
             signal.pthread_kill(threading.main_thread().ident or 0, AGAIN)
@@ -260,6 +267,18 @@ def _listen(reader: int) -> None:
         if ready and _next(reader) is not None and time.monotonic() - started > SAME_S:
             _end_at_once("ended at once by the second signal")
     _end_at_once(f"what was at work did not end within {GRACE_S:g} s: ended as it stood")
+
+
+def _unwinds() -> bool:
+    """Whether the main thread handles its Stop, or what came of it.
+
+    A library's bare ``except:`` ends a Stop like any other exception, and nobody hears of it.
+    """
+    handled = vars(sys)["_current_exceptions"]().get(threading.main_thread().ident)
+    error = handled[1] if isinstance(handled, tuple) else handled  # a tuple until Python 3.12
+    while error is not None and not isinstance(error, Stop):
+        error = error.__context__
+    return error is not None
 
 
 def _tell_waiting() -> None:

@@ -97,6 +97,35 @@ def test_an_interrupt_while_a_compiled_module_is_set_up_waits_for_it() -> None:
     assert (done.returncode, done.stderr) == (130, b"")
 
 
+IN_A_BARE_EXCEPT = """
+import os, signal, time
+
+from qibox import stopping
+
+with stopping.hearing():
+    try:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except:
+            pass
+        try:
+            while True:
+                time.sleep(0.01)
+        finally:  # lasts longer than it takes to find a dropped Stop, and is not cut short
+            time.sleep(1.5 * stopping.DROPPED_S)
+            time.sleep(0.01)
+            ended = True
+    except stopping.Stop:
+        os._exit(stopping.exit_status() if ended else 1)
+"""
+
+
+def test_an_interrupt_that_a_library_drops_comes_again() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", IN_A_BARE_EXCEPT], capture_output=True)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
 def test_a_second_signal_ends_at_once(every: dict[str, Kind], tmp_path: Path) -> None:
     outcome = interrupt(every["score, models"], 4.0, tmp_path / "own", times=2)
     assert outcome.faults == []
