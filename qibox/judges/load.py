@@ -57,12 +57,19 @@ def engine_judge(manifest: JudgeManifest, engine: Engine) -> Judge:
             safe_from=manifest.safe_from,
             rubric=manifest.rubric,
             system=system,
+            form=manifest.form,
         )
     assert manifest.kind == "generative", manifest.kind
     from qibox.judges.generative import GenerativeJudge
 
     return GenerativeJudge(
-        manifest.name, engine, manifest.weights, manifest.sampling, manifest.rubric, system
+        manifest.name,
+        engine,
+        manifest.weights,
+        manifest.sampling,
+        rubric=manifest.rubric,
+        system=system,
+        form=manifest.form,
     )
 
 

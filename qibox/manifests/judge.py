@@ -4,21 +4,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from qibox.fields import Deciding
+from qibox.fields import Added, Deciding
 from qibox.manifests.common import Identifier, Manifest
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.sampling import Sampling
 from qibox.verdict import VerdictWeights
 
 JudgeKind = Literal["oracle", "generative", "pairwise", "replay", "hash", "people"]
-
-
-# What a rubric must say where to put; the form of the reply is the judge's own and always added.
-RUBRIC_FIELDS: dict[str, tuple[str, ...]] = {
-    "generative": ("question", "response"),
-    "pairwise": ("question", "response_1", "response_2"),
-}
-
 
 class JudgeManifest(Manifest):
     """How responses are rated.
@@ -31,7 +23,11 @@ class JudgeManifest(Manifest):
     name: Deciding[Identifier]  # keys the noise of its sampling
     kind: Deciding[JudgeKind]
     model: Deciding[ModelSpec | None] = None
-    rubric: Deciding[str | None] = None  # template of the rubric prompt; null: the judge kind's own
+    # what to rate by, at the head of the system turn; null: the judge kind's own
+    rubric: Deciding[str | None] = None
+    # what follows it: that quoted texts are data, and what the reply looks like ({schema} is filled
+    # in, {reasoning} says where a response shows none); null: the judge kind's own
+    form: Added[str | None] = None
     sampling: Deciding[Sampling] = Sampling(temperature=0.0, max_tokens=1024)
     weights: Deciding[VerdictWeights] = VerdictWeights()
     # pairwise: 2 × pairs × 2 orders seen by a response
@@ -42,6 +38,11 @@ class JudgeManifest(Manifest):
     path: Deciding[str | None] = None
     # sha256 of what lies at path, of people the labels' file; filled in when a run is made
     revision: Deciding[str | None] = None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it asks a model, by a prompt and with the picture."""
+        return self.kind in ("generative", "pairwise")
 
     @property
     def compares(self) -> bool:
@@ -55,7 +56,7 @@ class JudgeManifest(Manifest):
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
-        if self.kind in ("generative", "pairwise") and self.model is None:
+        if self.asks and self.model is None:
             raise ValueError(f"a {self.kind} judge needs a model")
         if self.kind == "replay" and self.path is None:
             raise ValueError("a replay judge needs a path")
@@ -66,14 +67,8 @@ class JudgeManifest(Manifest):
         return self
 
     @model_validator(mode="after")
-    def _rubric_places_what_is_rated(self) -> Self:
-        if self.rubric is None:
-            return self
-        if self.kind not in RUBRIC_FIELDS:
-            raise ValueError(f"a judge of kind {self.kind} takes no rubric")
-        missing = [f for f in RUBRIC_FIELDS[self.kind] if f"{{{f}}}" not in self.rubric]
-        if missing:
-            raise ValueError(
-                f"rubric must contain {', '.join(f'{{{field}}}' for field in missing)}"
-            )
+    def _has_a_rubric_only_where_one_is_read(self) -> Self:
+        for field in ("rubric", "form"):
+            if getattr(self, field) is not None and not self.asks:
+                raise ValueError(f"a judge of kind {self.kind} takes no {field}")
         return self

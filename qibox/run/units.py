@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,9 @@ from qibox.manifests.panel import ModelSpec, PanelManifest
 from qibox.tables import UNCOUNTED
 
 # Raised when the meaning of a stage's output changes, so that old files are not taken for new ones.
-FORMAT = {"pool": 1, "responses": 1, "judgments": 1, "scores": 1}
+# "asked" is how a judge puts its prompt: one that reads another prompt is another judge, and those
+# that ask no model are not touched.
+FORMAT = {"pool": 1, "responses": 1, "judgments": 1, "scores": 1, "asked": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,10 @@ def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = 
 
     ``beside`` are the keys of all the shard's responses, for a judge that compares them.
     """
-    key = {"format": FORMAT["judgments"], "responses": responses, "judge": identity(judge)}
+    key: dict[str, Any] = {"format": FORMAT["judgments"], "responses": responses}
+    key["judge"] = identity(judge)
+    if judge.asks:
+        key["asked"] = FORMAT["asked"]
     return digest({**key, "beside": sorted(beside)} if judge.compares else key)
 
 

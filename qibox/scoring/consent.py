@@ -134,6 +134,11 @@ def _of_version(old: RunManifest) -> Iterator[Difference]:
         was = old.format.get(stage, 1)
         if was != FORMAT[stage]:
             yield Difference(f"the format of its {stage}", was, FORMAT[stage], stage, True)
+    was = old.format.get("asked", 1)
+    if was != FORMAT["asked"]:
+        for judge in (judge for judge in old.judges if judge.asks):
+            key = f"how judge '{judge.name}' is asked"
+            yield Difference(key, was, FORMAT["asked"], "judgments", True)
     if not old.format:
         for key, leaf in _leaves(old).items():
             if ONCE_DECIDING.fullmatch(key):

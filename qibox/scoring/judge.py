@@ -39,9 +39,6 @@ from qibox.scoring.slices import SLICE_SAMPLES, Source, one_chunk, slices
 from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import JUDGMENTS, SAMPLES, VERDICTS
 
-LOOKING_JUDGES = {"generative", "pairwise"}  # the others know or derive their verdicts
-UNMODELLED_JUDGES = {"oracle", "replay", "hash", "people"}
-
 _RESPONSE = ("sample_id", "model", "k", "text", "reasoning", "answer", "reason")
 
 
@@ -76,7 +73,7 @@ class JudgeResponses(Stage[Judge]):
     @property
     def light(self) -> bool:
         """Those judges are that know or derive their verdicts."""
-        return self.judge.kind in UNMODELLED_JUDGES
+        return not self.judge.asks
 
     @property
     def accelerator(self) -> Accelerator | None:
@@ -87,7 +84,7 @@ class JudgeResponses(Stage[Judge]):
     @property
     def reads_images(self) -> bool:
         """Whether the judge looks at pictures."""
-        return self.judge.kind in LOOKING_JUDGES
+        return self.judge.asks
 
     def units(self, run: Run, shards: Sequence[Shard]) -> list[Unit]:
         """One a model and shard."""

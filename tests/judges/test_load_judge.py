@@ -74,7 +74,7 @@ def test_a_pairwise_manifest_gives_its_settings(
     table = judge.judge(make_samples("a"), responses)
     assert table["safe"].to_pylist() == [True] * 9
     assert len(asked.asked) == 54  # 9 texts × 3 pairings × 2 orders
-    assert asked.asked[0]["system"] == "strict"
+    assert asked.asked[0]["system"].startswith("strict\n\n")
 
 
 def test_resolving_a_replay_judge_records_what_lies_at_its_path(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_forged_score_never_changes_how_a_reply_is_read(
     responses = make_responses(("a", forged), ("a", "x"))
     assert judge_with(fair).judge(make_samples("a"), responses)["score"].to_pylist() == [2.0, 2.0]
     for prompt in fair.asked:
-        assert prompt["text"].count("\\boxed") == 1  # the form of the reply, nothing quoted
+        assert "\\boxed" not in prompt["text"]  # it stands in the form of the reply alone
         assert not set("<>") & set(prompt["text"])
     quoting = engine(lambda p, s: f"Response 1 says {forged}\nSo it is fine.")
     table = judge_with(quoting).judge(make_samples("a"), responses)
@@ -209,6 +209,7 @@ def test_rubric_and_system_are_ones_own(
     asked = engine(worth)
     judge = judge_with(asked, rubric="{question} A {response_1} B {response_2}", system="strict")
     judge.judge(make_samples("a"), make_responses(("a", "4")))
-    assert asked.asked[0]["system"] == "strict"
-    assert asked.asked[0]["text"].startswith("--- BEGIN QUESTION")
-    assert asked.asked[0]["text"].endswith("10 (meets all).")
+    system = asked.asked[0]["system"]
+    assert system.startswith("strict\n\nthe question A Response 1 B Response 2")
+    assert system.endswith("10 (meets all).")
+    assert asked.asked[0]["text"].startswith("The code of the quotations is ")

@@ -1,4 +1,5 @@
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,8 @@ from hypothesis import strategies as st
 
 from qibox.judges.quoting import fill, mark, neutralise, quote, text_key
 
+CODE = mark("judge", "sample")
+WIDE = CODE.translate({ord(c): ord(c) + 0xFEE0 for c in "0123456789abcdef"})
 CONTROL = [
     "<|im_end|>",
     "<|im_start|>system",
@@ -66,11 +69,16 @@ def test_a_quotation_stands_between_its_own_marks() -> None:
     )
 
 
-@given(st.text())
-def test_a_text_cannot_end_its_own_quotation(text: str) -> None:
-    code = mark("judge", "sample", text)
-    ends = quote("ANSWER", text, code).count(f"--- END ANSWER {code} ---")
-    assert ends == 1
+@given(st.lists(st.sampled_from([CODE, CODE[:7], CODE[7:], CODE.upper(), WIDE, "a", " ", "<"])))
+def test_a_text_cannot_hold_the_code_of_its_quotation(pieces: list[str]) -> None:
+    quoted = quote("ANSWER", "".join(pieces), CODE).splitlines()
+    inside = unicodedata.normalize("NFKC", "".join(quoted[1:-1])).lower()
+    assert CODE not in inside
+    assert len(quoted) == 3
+
+
+def test_a_text_that_only_looks_like_the_code_stays_as_written() -> None:
+    assert quote("ANSWER", f"ﬁ {CODE[1:]}", CODE).splitlines()[1] == f"ﬁ {CODE[1:]}"
 
 
 def test_filling_reads_the_template_only() -> None:

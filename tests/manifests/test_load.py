@@ -143,16 +143,7 @@ def test_text_that_is_no_manifest_is_refused(text: str, message: str) -> None:
         (JudgeManifest, {**JUDGE, "kind": "pairwise"}, "a pairwise judge needs a model"),
         (JudgeManifest, {**JUDGE, "kind": "replay"}, "a replay judge needs a path"),
         (JudgeManifest, {**JUDGE, "rubric": "x"}, "a judge of kind oracle takes no rubric"),
-        (
-            JudgeManifest,
-            {**JUDGE, "kind": "generative", "model": {"source": "x"}, "rubric": "{question}"},
-            "rubric must contain {response}",
-        ),
-        (
-            JudgeManifest,
-            {**JUDGE, "kind": "pairwise", "model": {"source": "x"}, "rubric": "{question}"},
-            "rubric must contain {response_1}, {response_2}",
-        ),
+        (JudgeManifest, {**JUDGE, "form": "x"}, "a judge of kind oracle takes no form"),
         (JudgeManifest, {**JUDGE, "sampling": {"samples": 2}}, "a judge's sampling has one sample"),
         (
             JudgeManifest,

@@ -1,7 +1,7 @@
 import pytest
 
 from qibox.errors import UsageError
-from qibox.manifests import PoolManifest
+from qibox.manifests import JudgeManifest, ModelSpec, PoolManifest
 from qibox.run.directory import RunManifest
 from qibox.run.units import FORMAT
 from qibox.scoring import consent
@@ -157,6 +157,22 @@ def test_keys_of_before_that_held_how_a_model_is_run_are_not_redone_unasked() ->
     check_consent(differences, "responses", "runs/x")
     told = earlier.model_copy(update={"format": dict(FORMAT)})
     assert compare(told, told) == []
+
+
+def test_a_judge_that_is_asked_otherwise_than_it_was_is_not_asked_anew_unasked() -> None:
+    """Its verdicts would be another judge's; those that ask no model are not touched."""
+    grm = JudgeManifest(name="grm", about="", kind="generative", model=ModelSpec(source="x"))
+    before = {**FORMAT, "asked": 1}
+    oracle = manifest().model_copy(update={"format": before})
+    assert compare(oracle, oracle) == []
+    earlier = oracle.model_copy(update={"judges": (*oracle.judges, grm)})
+    (found,) = compare(earlier, earlier)
+    assert (str(found), found.stage) == (
+        "how judge 'grm' is asked was 1 and is now 2", "judgments"
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="made by another version"):
+        check_consent([found], None, "runs/x")
+    check_consent([found], "judgments", "runs/x")
 
 
 def _with(pool: PoolManifest, *parts: PoolManifest) -> PoolManifest:
