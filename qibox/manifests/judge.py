@@ -12,6 +12,7 @@ from qibox.verdict import VerdictWeights
 
 JudgeKind = Literal["oracle", "generative", "pairwise", "replay", "hash", "people"]
 
+
 class JudgeManifest(Manifest):
     """How responses are rated.
 
