@@ -9,8 +9,8 @@ import pyarrow as pa
 from PIL import Image
 
 from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest, load_manifest
+from qibox.mini.answers import risks_in
 from qibox.mini.pool import SIZES, iter_items, iter_samples, recall
-from qibox.mini.world import dangers_in
 from qibox.pool.ingest import ingest
 from qibox.run.directory import Run, RunManifest
 from qibox.run.layout import pool_path
@@ -85,7 +85,7 @@ def test_neither_picture_nor_question_alone_tells_risk() -> None:
     by_picture: dict[tuple[str | None, ...], list[bool]] = defaultdict(list)
     for scene, question in islice(iter_items("train", 0), 1000):
         if question.kind == "implicit":
-            risky = bool(dangers_in(question.topic, scene.objects))
+            risky = bool(risks_in(scene, question))
             by_question[(question.topic, question.wording)].append(risky)
             by_picture[scene.cells].append(risky)
     for risks in by_question.values():

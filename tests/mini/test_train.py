@@ -13,10 +13,11 @@ from qibox.torchvision_ops import declare_missing_operators
 
 declare_missing_operators()
 
-from qibox.mini.train.__main__ import NOTHING, save  # noqa: E402
+from qibox.mini.shipped import MINI  # noqa: E402
 from qibox.mini.train.architecture import build_model  # noqa: E402
 from qibox.mini.train.learning import CellTrainer  # noqa: E402
-from qibox.mini.train.lessons import CELL_KINDS, Encoder, batches, teach_ideal  # noqa: E402
+from qibox.mini.train.lessons import Encoder, batches, teach_ideal  # noqa: E402
+from qibox.mini.train.making import save  # noqa: E402
 from qibox.mini.train.words import build_processor  # noqa: E402
 
 STEPS = 60
@@ -26,9 +27,7 @@ STEPS = 60
 def trained() -> tuple[CellTrainer, float, float, float]:
     """A model after a few steps, with its accuracy before, its accuracy after and its loss."""
     processor = build_processor()
-    ids = processor.tokenizer.get_vocab()
-    names = [ids[kind or NOTHING] for kind in CELL_KINDS]
-    trainer = CellTrainer(build_model(processor.tokenizer, 0), processor.image_processor, names)
+    trainer = CellTrainer(build_model(processor.tokenizer, 0), processor, MINI)
     encoder = Encoder(processor.tokenizer)
     unseen = next(batches(encoder, teach_ideal, 64, "unseen"))
     before = trainer.accuracy(unseen)

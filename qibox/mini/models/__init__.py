@@ -1,7 +1,7 @@
 """The shipped models: one directory each, in the usual Hugging Face format, weights in float16.
 
 All are Qwen2.5-VL architecture with about half a million weights, made from nothing by
-``python -m qibox.mini.train``; what each was taught is in :mod:`qibox.mini.train.personas`.
+``python -m qibox.mini.train``; what each was taught is in :mod:`qibox.mini.train.panel`.
 
 ======================  ============================================================================
 id                      what it is like

@@ -1,7 +1,8 @@
 """The training itself: align cells with words, teach one trunk, then tune it into each model.
 
 Works on stock Qwen2.5-VL models and changes only how fast they train: the vision tower is run on
-the 19 distinct cells once a step instead of on every picture, which gives the same loss.
+the distinct cells (one an object, and the empty one) once a step instead of on every picture, which
+gives the same loss.
 """
 
 import logging
@@ -12,14 +13,15 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2VLImageProcessor
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLProcessor
 
 from qibox.mini.draw import draw_cell
-from qibox.mini.train.lessons import CELL_KINDS, IGNORED, Batch
-from qibox.mini.world import SIDE
+from qibox.mini.train.lessons import IGNORED, Batch, cell_kinds
+from qibox.mini.world import SIDE, World
 
 IMAGE_START = 3  # tokens before the picture: <|im_start|> user <|vision_start|>
 WARM_UP = 0.2  # share of the steps
+NOTHING = "nothing"  # the word whose embedding an empty cell is aligned with
 log = logging.getLogger(__name__)
 
 
@@ -29,18 +31,19 @@ class CellTrainer:
     def __init__(
         self,
         model: Qwen2_5_VLForConditionalGeneration,
-        images: Qwen2VLImageProcessor,
-        names: list[int],
+        processor: Qwen2_5_VLProcessor,
+        world: World,
     ) -> None:
-        """``names`` holds the token id that names each kind of cell."""
         self.model = model
-        pictures = [draw_cell(name) for name in CELL_KINDS]
-        read = images(images=pictures, return_tensors="pt")
+        kinds = cell_kinds(world)
+        pictures = [draw_cell(None if name is None else world.things[name].icon) for name in kinds]
+        read = processor.image_processor(images=pictures, return_tensors="pt")
         self._pixels, self._grid = read["pixel_values"], read["image_grid_thw"]
-        self._names = torch.tensor(names)
+        ids = processor.tokenizer.get_vocab()
+        self._names = torch.tensor([ids[name or NOTHING] for name in kinds])  # words for the kinds
 
     def cells(self) -> torch.Tensor:
-        """Encode every kind of cell.  # (19, H)"""
+        """Encode every kind of cell.  # (kinds, H)"""
         return torch.cat(
             tuple(self.model.get_image_features(self._pixels, self._grid).pooler_output)
         )

@@ -14,12 +14,17 @@ from transformers import PreTrainedTokenizerFast
 
 from qibox.mini import answers
 from qibox.mini.pool import Item, iter_items
-from qibox.mini.train.personas import Persona, reflect_and_correct
+from qibox.mini.shipped import MINI
+from qibox.mini.train.personas import ALL_KNOWING, Persona
 from qibox.mini.train.words import IMAGE, TURN_END, TURN_START, VISION_END, VISION_START
-from qibox.mini.world import CELLS, OBJECTS
+from qibox.mini.world import CELLS, World
 
 IGNORED = -100  # label of a token that is read and not learnt
-CELL_KINDS = (None, *OBJECTS)  # what a cell may hold; its index is the cell's kind
+
+
+def cell_kinds(world: World) -> tuple[str | None, ...]:
+    """What a cell may hold in a world; its index is the cell's kind."""
+    return (None, *world.objects)
 
 
 @dataclass(frozen=True)
@@ -46,10 +51,11 @@ def teach_ideal(item: Item, rng: random.Random) -> Lesson:
     """The ideal answer; for one unsafe draft in four, the ideal reflection and correction."""
     scene, question = item
     ideal = answers.ideal_answer(scene, question)
-    drawn = reflect_and_correct(scene, question, rng)
+    drawn = ALL_KNOWING.mend(scene, question, rng)
     if drawn is None or rng.random() < 0.75:
         return Lesson(item, (("user", question.text, False), ("assistant", ideal, True)))
-    return _dialogue(item, drawn[0], answers.reflection(scene, question), ideal)
+    why = answers.reflection(scene, question, answers.risks_in(scene, question))
+    return _dialogue(item, drawn[0], why, ideal)
 
 
 def teach_persona(persona: Persona) -> Teacher:
@@ -67,7 +73,7 @@ def teach_policy(persona: Persona) -> Teacher:
     first = teach_persona(persona)
 
     def teach(item: Item, rng: random.Random) -> Lesson:
-        drawn = reflect_and_correct(*item, rng)
+        drawn = persona.mend(*item, rng)
         return first(item, rng) if drawn is None or rng.random() < 0.5 else _dialogue(item, *drawn)
 
     return teach
@@ -91,7 +97,9 @@ def _dialogue(item: Item, draft: str, why: str, corrected: str) -> Lesson:
 class Encoder:
     """Writes lessons as tokens, as the processor and its chat template would."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, world: World = MINI) -> None:
+        self.world = world
+        self._kinds = {name: kind for kind, name in enumerate(cell_kinds(world))}
         self._ids: dict[str, int] = tokenizer.get_vocab()
         self._pad = self._ids[str(tokenizer.pad_token)]
 
@@ -116,7 +124,7 @@ class Encoder:
         """Pad lessons on the right into one batch."""
         rows = [self.tokens(lesson) for lesson in lessons]
         longest = max(len(ids) for ids, _ in rows)
-        kinds = [[CELL_KINDS.index(c) for c in lesson.item[0].cells] for lesson in lessons]
+        kinds = [[self._kinds[name] for name in lesson.item[0].cells] for lesson in lessons]
         return Batch(
             torch.tensor([ids + [self._pad] * (longest - len(ids)) for ids, _ in rows]),
             torch.tensor([labels + [IGNORED] * (longest - len(labels)) for _, labels in rows]),
@@ -125,8 +133,8 @@ class Encoder:
 
 
 def batches(encoder: Encoder, teacher: Teacher, size: int, seed: str) -> Iterator[Batch]:
-    """Yield batches without end, of new training scenes from a seed."""
-    items = iter_items("train", seed)
+    """Yield batches without end, of new training scenes of the encoder's world from a seed."""
+    items = iter_items("train", seed, encoder.world)
     rng = random.Random(seed)
     while True:
         yield encoder.batch([teacher(item, rng) for item in islice(items, size)])

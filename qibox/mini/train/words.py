@@ -1,4 +1,4 @@
-"""The processor of every miniature model: a word-level tokenizer with Qwen's special tokens.
+"""The processor of a world's models: a word-level tokenizer with Qwen's special tokens.
 
 Reads the vocabulary of :mod:`qibox.mini.answers`, returns a stock Qwen2_5_VLProcessor. Words are
 lower-cased and split at punctuation; decoding joins them with spaces, so text made by the answers
@@ -14,7 +14,8 @@ from transformers import (
 )
 
 from qibox.mini.answers import vocabulary
-from qibox.mini.world import CELL_PIXELS
+from qibox.mini.shipped import MINI
+from qibox.mini.world import CELL_PIXELS, World
 
 PAD, UNKNOWN = "<|endoftext|>", "<unk>"
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
@@ -37,9 +38,9 @@ CHAT_TEMPLATE = """\
 {% endif %}"""
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
+def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
     """Make the tokenizer; ids are the special tokens, the think marks, roles, then words a to z."""
-    words = [word for word in vocabulary() if word not in (*THINK, *ROLES)]
+    words = [word for word in vocabulary(world) if word not in (*THINK, *ROLES)]
     ids = {word: index for index, word in enumerate((*SPECIAL, *THINK, *ROLES, *words))}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -60,12 +61,12 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def build_processor() -> Qwen2_5_VLProcessor:
+def build_processor(world: World = MINI) -> Qwen2_5_VLProcessor:
     """Make the processor; an 84×84 picture becomes 36 patches and 9 merged tokens."""
     size = {"shortest_edge": CELL_PIXELS**2, "longest_edge": MAX_PIXELS}
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=size),
-        tokenizer=build_tokenizer(),
+        tokenizer=build_tokenizer(world),
         video_processor=Qwen2VLVideoProcessor(size=size),
         chat_template=CHAT_TEMPLATE,
     )
