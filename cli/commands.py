@@ -14,6 +14,7 @@ COMMANDS = (  # in the order of the work
     "select",
     "train",
     "eval",
+    "compare",
     "profile",
     "judge",
     "serve",

@@ -79,6 +79,14 @@ if TYPE_CHECKING:
     help="Steps between two checkpoints, from which a stopped training goes on; 0 for none.",
 )
 @click.option(
+    "--snapshot",
+    "snapshots",
+    type=STEPS,
+    multiple=True,
+    metavar="STEP",
+    help="Keep the policy as it is after this step too, as NAME-at-STEP; may be given again.",
+)
+@click.option(
     "--processes",
     type=click.IntRange(min=1),
     help="Processes that share each step's rollouts, a GPU each where there are any.  "
@@ -125,6 +133,7 @@ def command(
     from qibox.grpo.judge_place import check_place, settled_judge
     from qibox.grpo.lengths import left_out
     from qibox.grpo.reporting import reporters
+    from qibox.grpo.snapshots import check_snapshots
     from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
     from qibox.judges.placing import placed
     from qibox.manifests.load import load_manifest
@@ -150,13 +159,16 @@ def command(
     if accelerate_config is not None:
         count = _shared(accelerate_config, wanted, processes)
     check_place(judge, wanted, count)
+    check_snapshots(options["snapshots"], wanted.steps)
     plan = plan.model_copy(update={"judge": settled_judge(judge)})
     if not overwrite and trained_already(opened.storage, plan):
         console.err.print(f"{folder} is there already, trained exactly so: nothing to do")
         return
     if count > 1 and "WORLD_SIZE" not in os.environ:
         raise SystemExit(launched(count, sys.argv[1:]))
-    conduct = {option: options[option] for option in ("save_every", "overwrite", "report_to")}
+    conduct = {
+        option: options[option] for option in ("save_every", "overwrite", "report_to", "snapshots")
+    }
     url = None if judge.model is None else judge.model.at
     _train(opened, plan, wanted, folder, conduct | {"judge_at": url})
     console.err.print(f"policy in {folder}; compare it with `qibox eval {run} --policy {name}`")

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from qibox.grpo.rollout import Rate
 from qibox.grpo.rollout_rows import RolloutWriter
 from qibox.grpo.room import check_room
 from qibox.grpo.sharding import check_sharded, sharded_by
+from qibox.grpo.snapshots import snapshot_callback
 from qibox.grpo.step_judge import JudgeStoppedError, StepJudge
 from qibox.grpo.training_plan import TrainingPlan, changes, start_card, trained_already
 from qibox.grpo.unfinished import Unfinished, upload
@@ -61,6 +63,7 @@ def train(
     overwrite: bool = False,
     judge_at: str | None = None,
     report_to: Sequence[str] = (),
+    snapshots: Sequence[int] = (),
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> None:
     """Train a policy and write it into the run; go on where the same training was stopped.
@@ -74,6 +77,7 @@ def train(
         overwrite: drop checkpoints of another training of this name.
         judge_at: where the judge's model is served; None: it is loaded here, or on judge_gpus.
         report_to: trackers that are told what is measured, under transformers' names.
+        snapshots: rounds after which the policy is kept as it is then, as another policy.
         tell: is told in a sentence which samples are left out.
 
     Raises:
@@ -109,7 +113,8 @@ def train(
             if trainer.left_out is not None:
                 tell(str(trainer.left_out))
             unfinished.claim(plan, overwrite=overwrite)
-        rows = _learn(trainer, unfinished, rollouts, on_step, save_every)
+        snapshot = partial(_snapshot, run.storage, plan, recipe, snapshots, started)
+        rows = _learn(trainer, unfinished, rollouts, on_step, save_every, snapshot)
         save_policy(trainer, recipe, plan.policy, Path(arguments.output_dir))
         arguments.distributed_state.wait_for_everyone()
         if main:
@@ -132,8 +137,30 @@ def _rate(
     )
 
 
+def _snapshot(
+    storage: Storage,
+    plan: TrainingPlan,
+    recipe: RecipeManifest,
+    steps: Sequence[int],
+    started: float,
+    trainer: Any,
+    rows: list[Metrics],
+) -> Any:
+    """The callback that keeps the policy after some rounds."""
+
+    def lineage(own: TrainingPlan, so_far: list[Metrics]) -> dict[str, Any]:
+        return _lineage(own, so_far, time.monotonic() - started, trainer)
+
+    return snapshot_callback(storage, plan, recipe, steps, trainer, rows, lineage)
+
+
 def _learn(
-    trainer: Any, unfinished: Unfinished, rollouts: RolloutWriter, on_step: OnStep, save_every: int
+    trainer: Any,
+    unfinished: Unfinished,
+    rollouts: RolloutWriter,
+    on_step: OnStep,
+    save_every: int,
+    snapshot: Callable[[Any, list[Metrics]], Any],
 ) -> list[Metrics]:
     """Train from the last checkpoint, if there is one, to the end; what each round measured.
 
@@ -148,6 +175,7 @@ def _learn(
     log = ProgressLog(writes, updates, on_step)
     keeper = Keeper(writes, updates, rollouts, log, trainer.multiplier)
     trainer.add_callback(log.callback())
+    trainer.add_callback(snapshot(trainer, log.rows))
     trainer.add_callback(keeper.callback())
     try:
         trainer.train(resume_from_checkpoint=f"{scratch}/restored" if found else None)

@@ -109,6 +109,10 @@ class Unfinished:
         lines = [json.dumps(row) + "\n" for row in rows]
         self._storage.write_text(f"{self.folder}/metrics.jsonl", "".join(lines))
 
+    def take(self, source: Path, part: str) -> None:
+        """Put a directory of this machine among what the new policy is made of."""
+        upload(source, self._storage, f"{self.folder}/{part}")
+
     def finish(self, lineage: dict[str, Any]) -> None:
         """Make the new policy whole, and put it in its place."""
         prefix = f"{self.folder}/"

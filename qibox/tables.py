@@ -233,3 +233,47 @@ RATES = pa.schema(
         ("change_samples", pa.int64()),  # that both have; null without a start
     ]
 )
+
+# What one policy of a comparison came to in one measure, or its training in one mediator.
+REPLICATES = pa.schema(
+    [
+        ("comparison", pa.string()),
+        ("world", pa.string()),  # the run that the replicate was drawn in, by its last part
+        ("seed", pa.int64()),
+        ("arm", pa.string()),
+        ("step", pa.int32()),  # of the training, after which it was measured
+        ("judge", pa.string()),  # null for a mediator: the training's own
+        ("measure", pa.string()),  # of RATES, or a mediator (qibox.comparison.mediators)
+        ("among", pa.string()),  # which risk; null for all
+        ("value", pa.float64()),  # null where nothing could be counted
+        ("samples", pa.int64()),  # null for a mediator
+    ]
+)
+
+# One arm beside another in one measure, over the replicates that have both.
+COMPARISONS = pa.schema(
+    [
+        ("comparison", pa.string()),
+        ("arm", pa.string()),
+        ("against", pa.string()),
+        ("role", pa.string()),  # primary | secondary | mediator
+        ("judge", pa.string()),
+        ("measure", pa.string()),  # with ", area under the curve" where it is of all checkpoints
+        ("among", pa.string()),
+        ("replicates", pa.int64()),
+        ("arm_mean", pa.float64()),
+        ("against_mean", pa.float64()),
+        ("difference", pa.float64()),  # in the measure's unit
+        ("low", pa.float64()),  # 95 % interval, Student's t of paired differences
+        ("high", pa.float64()),
+        ("nested_low", pa.float64()),  # over replicates and samples, studentised; primary alone
+        ("nested_high", pa.float64()),
+        ("p", pa.float64()),  # paired t test, two-sided
+        ("p_permutation", pa.float64()),
+        ("p_holm", pa.float64()),  # of secondary ones: p adjusted over all of them
+        ("p_non_inferior", pa.float64()),  # helpfulness: that it is less by the margin or more
+        ("spread", pa.float64()),  # standard deviation of the differences
+        ("correlation", pa.float64()),  # of the two arms over replicates
+        ("smallest_effect", pa.float64()),  # that so many replicates find, at a power of .8
+    ]
+)

@@ -18,7 +18,16 @@ from qibox.run.directory import Run
 from qibox.stopping import on_stop
 from qibox.tables import EVALUATIONS, VERDICTS
 
-TABLES = ("pool", "responses", "judgments", "scores", "selections", "rollouts")
+TABLES = (
+    "pool",
+    "responses",
+    "judgments",
+    "scores",
+    "selections",
+    "rollouts",
+    "replicates",
+    "comparisons",
+)
 
 # Pool rows that could not become samples, and whatever failed at a later stage.
 _REJECTS = """

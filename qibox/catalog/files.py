@@ -17,11 +17,13 @@ from qibox.run.layout import judgments_path, pool_path, responses_path, scores_p
 from qibox.run.retrained import retrained, retrained_in
 from qibox.run.storage import Storage
 from qibox.tables import (
+    COMPARISONS,
     EVALUATIONS,
     JUDGMENTS,
     POOL,
     RATES,
     REJECTS,
+    REPLICATES,
     RESPONSES,
     ROLLOUTS,
     SCORES,
@@ -47,6 +49,8 @@ def tables_of(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
     yield "selections", SELECTIONS, _selections(with_selections) if with_selections else ()
     yield "rollouts", POLICY_ROLLOUTS, _rollouts(storage) if storage else ()
     yield "kept_rates", RATES, _rates(storage) if storage else ()
+    for table, schema in (("replicates", REPLICATES), ("comparisons", COMPARISONS)):
+        yield table, schema, _of_comparisons(storage, table) if storage else ()
     for table, schema in (("pool", POOL), ("responses", RESPONSES), ("judgments", JUDGMENTS)):
         with_benchmark = pa.schema([BENCHMARK, *schema])
         answered = _answered(storage, "evaluations", table) if storage else ()
@@ -125,6 +129,12 @@ def _rates(storage: Storage) -> Iterator[Part]:
     for file in storage.files("evaluations"):
         if file.endswith("/rates.parquet") and file.count("/") == 2:
             yield file, None
+
+
+def _of_comparisons(storage: Storage, table: str) -> Iterator[Part]:
+    for file in storage.files("comparisons"):
+        if file.endswith(f"/{table}.parquet") and file.count("/") == 2:
+            yield file, ds.field("comparison") == file.split("/")[1]
 
 
 def _answered(storage: Storage, folder: str, table: str) -> Iterator[Part]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from qibox.errors import UsageError
 from qibox.manifests.box import BoxManifest
 from qibox.manifests.common import Manifest
+from qibox.manifests.comparison import ComparisonManifest
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
@@ -23,6 +24,7 @@ KINDS: dict[type[Manifest], str] = {
     BoxManifest: "boxes",
     RecipeManifest: "recipes",
     SuiteManifest: "suites",
+    ComparisonManifest: "comparisons",
 }
 
 M = TypeVar("M", bound=Manifest)

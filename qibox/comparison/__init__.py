@@ -1,0 +1,1 @@
+"""Experiments: arms trained under the same draws, compared replicate by replicate."""

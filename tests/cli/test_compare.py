@@ -1,0 +1,123 @@
+"""`qibox compare`: arms from the command line to the verdict, stopped in the middle and gone on."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qibox.run.storage import Storage
+from tests.commands import qibox
+from tests.recordings import record
+
+ARMS = ["--selections", "random,box", "--steps", 2, "--size", 8, "--limit", 6, "--seeds", 1]
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scored")
+    made = record(folder / "pool", 60, shard_size=60)
+    run = folder / "run"
+    done = qibox(
+        *("score", "--pool", made / "pool.yaml", "--panel", made / "panel.yaml"),
+        *("--judge", "hash", "--out", run),
+    )
+    assert done.status == 0, done.stderr
+    return run
+
+
+@pytest.fixture
+def run(scored: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(scored, tmp_path / "run"))
+
+
+def compare(run: Path) -> "subprocess.Popen[bytes]":
+    words = ["compare", run, *ARMS, "--checkpoint", 1, "--name", "made", "--workers", 1]
+    command = [sys.executable, "-P", "-m", "qibox.cli", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def ended(process: "subprocess.Popen[bytes]", status: int) -> str:
+    said = process.communicate()[0].decode()
+    assert process.returncode == status, said
+    return said
+
+
+@pytest.mark.slow
+def test_stopped_in_the_middle_it_ends_as_an_unbroken_one(run: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(run, tmp_path / "broken" / "run"))
+    unbroken, stopped = compare(run), compare(broken)
+    while stopped.poll() is None and not (broken / "policies/made-random-0/policy.yaml").exists():
+        time.sleep(0.05)
+    time.sleep(1)  # the second arm is at work
+    stopped.send_signal(signal.SIGTERM)
+    said = ended(stopped, 143)
+    assert "Traceback" not in said
+    assert said.count("Stopped by SIGTERM") == 1
+    assert not (broken / "comparisons/made/replicates.parquet").exists()
+    report = ended(unbroken, 0)
+    again = ended(compare(broken), 0)
+    for table in ("replicates", "comparisons"):
+        file = f"comparisons/made/{table}.parquet"
+        assert Storage(run).read_table(file) == Storage(broken).read_table(file)
+    assert "with 1 of at least 6 replicates nothing can be significant" in report
+    assert (
+        report[report.index("# made") :].splitlines()[:-1]
+        == (again[again.index("# made") :].splitlines()[:-1])
+    )
+    judged = Storage(run).read_table("comparisons/made/replicates.parquet").to_pandas()
+    assert set(judged["step"]) == {1, 2}
+    assert set(judged["arm"]) == {"random", "box"}
+    asked = qibox("sql", run, "select count(*) from comparisons where role = 'primary'")
+    assert " 1 " in asked.stdout
+    other = qibox("compare", run, *ARMS, "--name", "made", "--report")
+    assert other.status == 0
+
+
+def test_a_plan_is_printed_with_its_power_and_its_words_are_read_first(run: Path) -> None:
+    path = run / "plan.yaml"
+    arms = [{"name": "one", "select": "--random 8"}, {"name": "two", "select": "--rnd 8"}]
+    plan = {"name": "p", "about": "P.", "seeds": [0], "steps": 2, "arms": arms}
+    path.write_text(yaml.safe_dump(plan))
+    done = qibox("compare", run, path, "--plan")
+    assert done.status == 2
+    assert "arm 'two', select --rnd 8: No such option" in done.stderr
+    assert not (run / "comparisons").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "nothing to compare was named"),
+        (["--selections", "random,best"], "--selections names 'best': there are random, box"),
+        (["--selections", "random"], "at least 2 items"),
+        (["--selections", "random,box", "--steps", 5, "--checkpoint", 5], "not before the last"),
+        (["--selections", "random,box", "--against", "none"], "against names 'none'"),
+        (["a.yaml", "b.yaml"], "give one RUN and one PLAN.yaml at most"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(run: Path, words: list[object], says: str) -> None:
+    done = qibox("compare", run, *words)
+    assert (done.status, done.stderr.count("\n")) == (2, 1)
+    assert says in done.stderr
+
+
+def test_another_plan_of_that_name_is_refused(run: Path) -> None:
+    storage = Storage(run)
+    from qibox.cli.compare_plan import resolved_plan
+    from qibox.comparison.kept import claim
+    from qibox.run.directory import Run
+
+    names = ("trainings", "seeds", "steps", "size", "name", "recipe", "pool", "limit", "workers")
+    options = dict.fromkeys(names) | {"selections": "random,box"}
+    lists = ("checkpoints", "judges", "last_judges", "against")
+    plan = resolved_plan(None, options | dict.fromkeys(lists, ()))
+    claim(Run.open(str(run)), plan)
+    assert storage.exists("comparisons/random-box/plan.yaml")
+    done = qibox("compare", run, "--selections", "random,box", "--steps", 3)
+    assert done.status == 2
+    assert "comparison 'random-box' is there with another" in done.stderr
