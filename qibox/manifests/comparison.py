@@ -32,8 +32,8 @@ class Arm(Checked):
     """One way of choosing and of training."""
 
     name: Deciding[Identifier]
-    select: Deciding[Words]  # what follows `qibox select RUN`
-    train: Deciding[Words] = ""  # what follows `qibox train RUN`
+    select: Deciding[Words]  # what follows the run after `qibox select`
+    train: Deciding[Words] = ""  # likewise after `qibox train`
 
 
 class World(Checked):
