@@ -5,9 +5,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.manifests.asking import QUESTION
 from qibox.tables import PROMPTS
-
-QUESTION = "{question}"
 
 
 def fill_template(template: str, questions: pa.Array) -> pa.Array:

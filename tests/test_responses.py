@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qibox.manifests.asking import Marks
 from qibox.responses import split_reasoning
 
 
@@ -31,6 +32,46 @@ def test_a_think_block_that_opens_the_text_is_its_reasoning(
     text: str | None, reasoning: str | None, answer: str | None
 ) -> None:
     found = split_reasoning(pa.array([text], pa.string()))
+    assert [part.to_pylist() for part in found] == [[reasoning], [answer]]
+
+
+BOXED = Marks(
+    answer_open="<answer>",
+    answer_close="</answer>",
+    drop=("<|begin_of_box|>", "<|end_of_box|>"),
+)
+OPENED = Marks(opened=True)
+OTHER = Marks(open="◁think▷", close="◁/think▷")
+
+
+@pytest.mark.parametrize(
+    ("marks", "text", "reasoning", "answer"),
+    [
+        (
+            BOXED,
+            "<think>a</think><answer>b <|begin_of_box|>7<|end_of_box|></answer>",
+            "a",
+            "b 7",
+        ),
+        (BOXED, "<think>a</think> <answer> b", "a", "b"),  # cut off within its answer
+        (BOXED, "<think>a</think> b", "a", "b"),
+        (BOXED, "<answer>b</answer> c", None, "b"),
+        (BOXED, "<think>a <answer>", "a <answer>", None),
+        (BOXED, "<think>a</think><answer></answer>", "a", ""),
+        (BOXED, None, None, None),
+        (OPENED, "a</think> b", "a", "b"),
+        (OPENED, "<think>a</think> b", "a", "b"),  # it writes the mark all the same
+        (OPENED, "a b", "a b", None),
+        (OPENED, "", None, None),
+        (OPENED, None, None, None),
+        (OTHER, "◁think▷a◁/think▷b", "a", "b"),
+        (OTHER, "<think>a</think>b", None, "<think>a</think>b"),
+    ],
+)
+def test_a_models_own_marks_tell_reasoning_and_answer_apart(
+    marks: Marks, text: str | None, reasoning: str | None, answer: str | None
+) -> None:
+    found = split_reasoning(pa.array([text], pa.string()), marks)
     assert [part.to_pylist() for part in found] == [[reasoning], [answer]]
 
 

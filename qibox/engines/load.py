@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -94,7 +95,7 @@ def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False)
     if isinstance(settings, OpenAISettings):
         from qibox.engines.openai import OpenAIEngine
 
-        return OpenAIEngine(noise_id, spec.source, settings)
+        return OpenAIEngine(noise_id, spec.source, settings, spec.template_arguments)
     if isinstance(settings, ReplaySettings):
         from qibox.engines.replay import ReplayEngine
 
@@ -118,6 +119,8 @@ def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
         "settings": settings.model_dump(mode="json"),
         "revision": spec.revision if directory is None else None,
         "trust_remote_code": spec.trust_remote_code,
+        "template_arguments": spec.template_arguments,
+        "marks": [] if spec.reasoning is None else list(spec.reasoning.all),
     }
     if not isinstance(settings, TransformersSettings) and not has_vllm():
         raise UsageError(
@@ -170,12 +173,15 @@ def start_transformers(
     settings: dict[str, Any],
     revision: str | None = None,
     trust_remote_code: bool = False,
+    template_arguments: dict[str, Any] | None = None,
+    marks: Sequence[str] = (),
 ) -> Engine:
     """Start a transformers engine in this process."""
     from qibox.engines.transformers import TransformersEngine
 
     checked = TransformersSettings.model_validate(settings)
-    return TransformersEngine(model, source, checked, revision, trust_remote_code)
+    where = (revision, trust_remote_code)
+    return TransformersEngine(model, source, checked, *where, template_arguments or {}, marks)
 
 
 def start_vllm(
@@ -184,12 +190,15 @@ def start_vllm(
     settings: dict[str, Any],
     revision: str | None = None,
     trust_remote_code: bool = False,
+    template_arguments: dict[str, Any] | None = None,
+    marks: Sequence[str] = (),
 ) -> Engine:
     """Start a vLLM engine in this process."""
     from qibox.engines.vllm import VLLMEngine
 
     checked = VLLMSettings.model_validate(settings)
-    return VLLMEngine(model, source, checked, revision, trust_remote_code)
+    where = (revision, trust_remote_code)
+    return VLLMEngine(model, source, checked, *where, template_arguments or {}, marks)
 
 
 def has_vllm() -> bool:

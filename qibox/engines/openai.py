@@ -10,7 +10,8 @@ batch, and the same command goes on later.
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,8 +36,16 @@ if TYPE_CHECKING:
 class OpenAIEngine:
     """Asks one model of one endpoint."""
 
-    def __init__(self, model: str, served: str, settings: OpenAISettings) -> None:
+    def __init__(
+        self,
+        model: str,
+        served: str,
+        settings: OpenAISettings,
+        template_arguments: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Prepare requests; ``served`` is the name under which the endpoint serves the model.
+
+        ``template_arguments`` are told to the model's chat template, by servers that are vLLM's.
 
         Raises:
             UsageError: the environment lacks the key that the settings name.
@@ -46,6 +55,9 @@ class OpenAIEngine:
         self._settings = settings
         self._key = _key(settings.api_key_env)
         self._native_n = settings.native_n
+        self._extra = dict(settings.extra_body)
+        if template_arguments:
+            self._extra["chat_template_kwargs"] = dict(template_arguments)
         self._neutralise = Neutraliser.common()
         self.usage: Counter[str] = Counter()  # requests, retries, prompt_tokens, completion_tokens
         self._sender = Sender(settings, self.usage, self._key)
@@ -168,14 +180,26 @@ class OpenAIEngine:
         if sampling.top_p < 1:
             body["top_p"] = sampling.top_p
         if sampling.json_schema is not None and self._settings.structured:
-            schema = {"name": "verdict", "schema": sampling.json_schema, "strict": True}
+            plain = sampling.json_schema
+            if _is_openai(self._settings.base_url):
+                plain = _without_lengths(plain)
+            schema = {"name": "verdict", "schema": plain, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        if self._settings.extra_body:
-            body["extra_body"] = self._settings.extra_body
+        if self._extra:
+            body["extra_body"] = self._extra
         return body
 
     def _seeded(self, body: Request, seed: int) -> Request:
         return {**body, "seed": seed} if self._settings.send_seed else body
+
+
+def _without_lengths(schema: Any) -> Any:
+    """A schema without bounds on texts, which OpenAI's strict mode does not take."""
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        n: _without_lengths(v) for n, v in schema.items() if n not in ("maxLength", "minLength")
+    }
 
 
 def _is_openai(base_url: str) -> bool:

@@ -84,7 +84,9 @@ def served_engine(name: str, spec: ModelSpec) -> Engine:
         give_up_after=GIVE_UP_AFTER,
         native_n=True,
     )
-    return OpenAIEngine(spec.noise_id or name, served, settings)
+    if spec.reasoning is not None:  # marks that are special tokens are left out unless asked for
+        settings = settings.model_copy(update={"extra_body": {"skip_special_tokens": False}})
+    return OpenAIEngine(spec.noise_id or name, served, settings, spec.template_arguments)
 
 
 def _find(name: str, spec: ModelSpec) -> tuple[str, str | None]:

@@ -7,8 +7,9 @@ Weights are read from safetensors only, and a model's own code runs only with co
 
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ from qibox.engines.batching import Batcher
 from qibox.engines.chat import Neutraliser, messages
 from qibox.engines.completions import Completion, assemble, completed, failure
 from qibox.engines.dataurl import sendable
+from qibox.engines.marks import keeping
 from qibox.engines.noise import row_keys
 from qibox.errors import QiboxError
 from qibox.manifests.sampling import Sampling
@@ -51,8 +53,13 @@ class TransformersEngine:
         settings: TransformersSettings,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        template_arguments: Mapping[str, Any] = MappingProxyType({}),
+        marks: Sequence[str] = (),
     ) -> None:
         """Load a model from a directory or a hub id; ``model`` keys its noise.
+
+        ``template_arguments`` are told to the chat template; ``marks`` stay in the text though
+        they be special tokens.
 
         Raises:
             QiboxError: the model cannot be loaded; the message says why.
@@ -75,6 +82,8 @@ class TransformersEngine:
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._neutralise = Neutraliser.of_tokenizer(self._tokenizer)
+        self._reading = keeping(self._tokenizer, marks)
+        self._arguments = dict(template_arguments)
         self._ends = self._take_ends()
         self._sequences = settings.batch_size or self._usual_batch()
         self._limit = self._context()
@@ -159,7 +168,7 @@ class TransformersEngine:
             self._neutralise(row["text"]), row["system"], None if image is None else IMAGE_PART
         )
         text = self._processor.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True
+            turns, tokenize=False, add_generation_prompt=True, **self._arguments
         )
         return _Item(index, row["key"], text, image, area=_area(image))
 
@@ -257,8 +266,12 @@ class TransformersEngine:
             written = self._model.generate(
                 **moved, generation_config=config, custom_generate=write, plan=plan
             )
-        texts = self._tokenizer.batch_decode(
-            written.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        texts = (
+            self._tokenizer.batch_decode(
+                written.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            )
+            if self._reading is None
+            else map(self._reading, written.tokens)
         )
         return [
             completed(text, "stop" if stopped else "length", len(tokens))

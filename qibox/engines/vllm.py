@@ -8,7 +8,8 @@ ending that process frees the GPU's memory whatever state vLLM is in.
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from qibox.engines.batching import BrokenEngineError, is_broken
 from qibox.engines.chat import Neutraliser, messages, template_text
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
 from qibox.engines.dataurl import sendable
+from qibox.engines.marks import keeping
 from qibox.engines.noise import prompt_seed
 from qibox.errors import QiboxError
 from qibox.manifests.sampling import Sampling
@@ -35,8 +37,13 @@ class VLLMEngine:
         settings: VLLMSettings,
         revision: str | None = None,
         trust_remote_code: bool = False,
+        template_arguments: Mapping[str, Any] = MappingProxyType({}),
+        marks: Sequence[str] = (),
     ) -> None:
         """Load a model from a directory or a hub id; ``model`` keys its noise.
+
+        ``template_arguments`` are told to the chat template; ``marks`` stay in the text though
+        they be special tokens.
 
         Raises:
             QiboxError: the model cannot be loaded; the message says why.
@@ -60,7 +67,10 @@ class VLLMEngine:
             plain = isinstance(error, OSError | ValueError | ImportError)
             why = error if plain else explain(error)
             raise QiboxError(f"model '{model}' ({source}) cannot be loaded: {why}") from error
-        self._neutralise = Neutraliser.of_tokenizer(self._llm.get_tokenizer())
+        tokenizer = self._llm.get_tokenizer()
+        self._neutralise = Neutraliser.of_tokenizer(tokenizer)
+        self._reading = keeping(tokenizer, marks)
+        self._arguments = dict(template_arguments)
 
     def generate(self, prompts: pa.Table, sampling: Sampling) -> pa.Table:
         """Complete each prompt ``sampling.samples`` times; see the module's head.
@@ -83,7 +93,7 @@ class VLLMEngine:
                 done[index] = [failure(explain(error))] * sampling.samples
             self.progress()  # a large picture takes a second
         for index, output in zip(asked, self._outputs(), strict=True):
-            done[index] = _completions(output, sampling)
+            done[index] = self._completions(output, sampling)
         return assemble([row["key"] for row in rows], done)
 
     def close(self) -> None:
@@ -121,7 +131,11 @@ class VLLMEngine:
         """
         conversation, params = self._conversation(row), self._params(row["key"], sampling)
         self._llm.enqueue_chat(
-            [conversation], [params], use_tqdm=False, chat_template=self._template
+            [conversation],
+            [params],
+            use_tqdm=False,
+            chat_template=self._template,
+            chat_template_kwargs=self._arguments,
         )
 
     def _outputs(self) -> list[Any]:
@@ -135,6 +149,16 @@ class VLLMEngine:
         except Exception as error:  # requests are left inside: this engine cannot be used again
             raise BrokenEngineError(explain(error)) from error
         return sorted(outputs, key=lambda output: int(output.request_id))
+
+    def _completions(self, output: Any, sampling: Sampling) -> list[Completion]:
+        done = []
+        for one in sorted(output.outputs, key=lambda one: one.index):
+            if one.finish_reason in ("stop", "length"):
+                text = one.text if self._reading is None else self._reading(one.token_ids)
+                done.append(completed(text, one.finish_reason, len(one.token_ids)))
+            else:
+                done.append(failure(f"vLLM ended the request ({one.finish_reason})"))
+        return done * sampling.samples if sampling.temperature == 0 else done
 
 
 def arguments(settings: VLLMSettings, gpu: bool) -> dict[str, Any]:
@@ -179,13 +203,3 @@ def prepare_environment(settings: VLLMSettings, gpu: bool) -> None:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # this process is the child already
     else:
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # CUDA does not survive fork
-
-
-def _completions(output: Any, sampling: Sampling) -> list[Completion]:
-    done = []
-    for one in sorted(output.outputs, key=lambda one: one.index):
-        if one.finish_reason in ("stop", "length"):
-            done.append(completed(one.text, one.finish_reason, len(one.token_ids)))
-        else:
-            done.append(failure(f"vLLM ended the request ({one.finish_reason})"))
-    return done * sampling.samples if sampling.temperature == 0 else done

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from qibox.fields import Added, Deciding, Like, Operating
+from qibox.manifests.asking import Marks, Template, TemplateArguments
 from qibox.manifests.common import Checked, Identifier, Manifest
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import Address, AnySettings
@@ -37,6 +38,11 @@ class ModelSpec(Checked):
     at: Operating[Address | None] = None
     trust_remote_code: Deciding[bool] = False  # needs the command line's consent as well
     noise_id: Added[str | None] = None  # id that keys its sampling noise; null: its own
+    # its own user turn, {question} within; null: the panel's
+    prompt: Added[Template | None] = None
+    template_arguments: Added[TemplateArguments] = {}  # for its chat template, beside the panel's
+    # how it shows its reasoning; null: by <think> and </think>, if at all
+    reasoning: Added[Marks | None] = None
 
 
 class PanelManifest(Manifest):
@@ -44,16 +50,26 @@ class PanelManifest(Manifest):
 
     models: Deciding[Annotated[dict[Identifier, ModelSpec], Field(min_length=1)]]
     # the user turn; {question} is replaced by the sample's question
-    prompt: Deciding[str] = "{question}"
+    prompt: Deciding[Template] = "{question}"
+    system: Added[str | None] = None  # system prompt of the models that have none of their own
+    # for the models' chat templates, such as enable_thinking; a model's own go before
+    template_arguments: Added[TemplateArguments] = {}
     sampling: Deciding[Sampling] = Sampling(samples=5, temperature=1.0, max_tokens=1024)
     # models judged, below which a score is NULL
     min_models: Deciding[Annotated[int, Field(ge=1)]] = 1
     min_responses: Deciding[Annotated[int, Field(ge=1)]] = 1  # judgments for a model to count
 
+    def asked(self, model: ModelSpec) -> ModelSpec:
+        """A model with what the panel says of how to ask, where the model says nothing itself."""
+        return model.model_copy(
+            update={
+                "system": self.system if model.system is None else model.system,
+                "template_arguments": {**self.template_arguments, **model.template_arguments},
+            }
+        )
+
     @model_validator(mode="after")
     def _limits_can_be_met(self) -> Self:
-        if "{question}" not in self.prompt:
-            raise ValueError("prompt must contain {question}")
         if self.min_models > len(self.models):
             raise ValueError(f"min_models is {self.min_models} but {len(self.models)} models exist")
         if self.min_responses > self.sampling.samples:

@@ -130,7 +130,7 @@ def responses_key(shard: str, model: str, spec: ModelSpec, panel: PanelManifest)
             "format": FORMAT["responses"],
             "shard": shard,
             "model": model,
-            "spec": identity(spec),
+            "spec": identity(panel.asked(spec)),
             "prompt": panel.prompt,
             "sampling": identity(panel.sampling),
         }

@@ -9,12 +9,14 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from qibox.engines.base import Engine
+from qibox.manifests.asking import Marks
 from qibox.manifests.panel import Accelerator, ModelSpec
 from qibox.manifests.sampling import Sampling
 from qibox.prompts import fill_template, make_prompts
-from qibox.responses import split_reasoning
+from qibox.responses import USUAL, split_reasoning
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
@@ -23,6 +25,9 @@ from qibox.scoring.resolve import located_model
 from qibox.scoring.slices import SLICE_SAMPLES, Source, one_chunk, repeat, slices
 from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import COMPLETIONS, IMAGE, RESPONSES
+
+CUT_OFF = "thoughts cut off at sampling.max_tokens"
+NO_ANSWER = "it thought and gave no answer"
 
 BLIND_ENGINES = {"replay"}  # these look up what was said and need no picture read
 
@@ -44,7 +49,8 @@ class AskModel(Stage[Engine]):
         """One for each model, in the panel's order."""
         panel = run.manifest.panel
         for model, spec in panel.models.items():
-            yield cls(model, spec, panel.prompt, panel.sampling)
+            asked = panel.asked(spec)
+            yield cls(model, asked, asked.prompt or panel.prompt, panel.sampling)
 
     @property
     def name(self) -> str:
@@ -144,7 +150,7 @@ class AskModel(Stage[Engine]):
         """K responses to each prompt, in order."""
         completions = engine.generate(prompts, self.sampling)
         check_completions(completions, prompts, self)
-        return make_responses(completions, self.model)
+        return make_responses(completions, self.model, self.spec.reasoning)
 
     def prompts_of(self, samples: pa.Table) -> pa.Table:
         """The prompts of samples, in order: the template around each question."""
@@ -163,10 +169,21 @@ def check_completions(completions: pa.Table, prompts: pa.Table, asking: AskModel
     assert keys.equals(one_chunk(completions["key"])), f"{asking.model}: out of order"
 
 
-def make_responses(completions: pa.Table, model: str) -> pa.Table:
-    """Completions as rows of the responses table, each text split into reasoning and answer."""
+def make_responses(completions: pa.Table, model: str, marks: Marks | None = None) -> pa.Table:
+    """Completions as rows of the responses table, each text split into reasoning and answer.
+
+    Where a manifest tells the ``marks`` of a model's reasoning, thoughts without an answer behind
+    them are no response: the text is null, the reason says so, and the reasoning stays.
+    """
     text = one_chunk(completions["text"])
-    reasoning, answer = split_reasoning(text)
+    reason, finish = one_chunk(completions["reason"]), one_chunk(completions["finish_reason"])
+    reasoning, answer = split_reasoning(text, marks or USUAL)
+    if marks is not None:
+        nothing = pc.and_(pc.equal(answer, ""), pc.is_valid(reasoning))
+        thoughts = pc.and_(pc.is_valid(text), pc.fill_null(nothing, True))
+        why = pc.if_else(pc.equal(finish, "length"), CUT_OFF, NO_ANSWER)
+        reason = pc.if_else(thoughts, why, reason)
+        text, answer = (pc.if_else(thoughts, None, part) for part in (text, answer))
     columns = {
         "sample_id": completions["key"],
         "model": pa.repeat(model, len(completions)),
@@ -174,8 +191,8 @@ def make_responses(completions: pa.Table, model: str) -> pa.Table:
         "text": text,
         "reasoning": reasoning,
         "answer": answer,
-        "finish_reason": completions["finish_reason"],
+        "finish_reason": finish,
         "tokens": completions["tokens"],
-        "reason": completions["reason"],
+        "reason": reason,
     }
     return pa.table([columns[name] for name in RESPONSES.names], schema=RESPONSES)

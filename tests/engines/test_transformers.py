@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import tinymodel
 from tinymodel import png, prompts
 
 from qibox.engines.completions import Completion
@@ -198,3 +199,26 @@ def test_a_directory_that_is_no_model_is_refused(tmp_path):
     with pytest.raises(QiboxError, match="cannot be loaded") as caught:
         start_transformers("x", str(tmp_path), {})
     assert not isinstance(caught.value, UsageError)
+
+
+def test_marks_stay_though_they_are_special_tokens_and_the_template_is_told(tmp_path: Path) -> None:
+    """Without the marks declared they are lost, as any special token is."""
+    source = str(tinymodel.make(tmp_path / "model", marks=tinymodel.THINKING))
+    sampling = Sampling(samples=20, max_tokens=40, seed=1)
+    engines = [
+        start_transformers("tiny", source, {}, marks=tinymodel.THINKING),
+        start_transformers("tiny", source, {}),
+        start_transformers("tiny", source, {}, template_arguments={"enable_thinking": True}),
+    ]
+    kept, lost, told = (texts(each.generate(prompts(["a", "b"]), sampling)) for each in engines)
+    assert sum("<think>" in text for text in kept) > 5
+    assert not any(special in text for text in kept for special in tinymodel.SPECIAL)
+    assert not any("think>" in text for text in lost)
+    assert [_without_marks(text) for text in kept] == lost
+    assert told != lost  # its prompt ends with <think>
+
+
+def _without_marks(text: str) -> str:
+    for mark in tinymodel.THINKING:
+        text = text.replace(mark, "")
+    return " ".join(text.split())

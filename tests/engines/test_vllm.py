@@ -8,6 +8,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tinymodel
 import yaml
 from tinymodel import png, prompts
 
@@ -18,11 +19,15 @@ from qibox.engines.sources import local_directory
 from qibox.engines.vllm import arguments
 from qibox.errors import UsageError
 from qibox.fields import identity
+from qibox.judges.generative import GenerativeJudge
+from qibox.manifests.asking import Marks
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import VLLMSettings
 from qibox.mini.pool import iter_samples
-from qibox.tables import PROMPTS
+from qibox.responses import split_reasoning
+from qibox.tables import PROMPTS, SAMPLES
+from qibox.verdict import VerdictWeights
 
 needs_vllm = pytest.mark.skipif(
     not has_vllm(),
@@ -185,16 +190,65 @@ class TestServer:
             resolve_model(spec, name)
 
 
-class TestStructured:
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A model of random weights whose marks of reasoning are special tokens."""
+    source = tinymodel.make(
+        tmp_path_factory.mktemp("thinker") / "model",
+        context=1024,  # a rubric takes some 400 of its tokens
+        more=(*tinymodel.JSON_WORDS, *tinymodel.VERDICT_WORDS),
+        marks=tinymodel.THINKING,
+    )
+    spec = ModelSpec(
+        source=str(source),
+        engine="vllm",
+        settings={"max_model_len": 1024},
+        reasoning=Marks(drop=tinymodel.THINKING[2:]),
+    )
+    engine = load_engine("tiny", resolve_model(spec))
+    yield engine
+    engine.close()
+
+
+class TestReasoningAndStructure:
     pytestmark = real
 
-    def test_a_schema_constrains_the_text(self, tmp_path):
-        import tinymodel
+    def test_marks_that_are_special_tokens_survive_and_no_other_special_token(self, thinker):
+        sampling = Sampling(samples=20, max_tokens=40, seed=1)
+        texts = thinker.generate(prompts(["a", "b", "c", "d"]), sampling)["text"].to_pylist()
+        assert sum("<think>" in text for text in texts) > 10
+        assert sum("</think>" in text for text in texts) > 10
+        assert not any(special in text for text in texts for special in tinymodel.SPECIAL)
 
-        source = tinymodel.make(tmp_path / "model", more=tinymodel.JSON_WORDS)
-        settings = {"max_model_len": 128}
-        spec = ModelSpec(source=str(source), engine="vllm", settings=settings)
-        engine = load_engine("tiny", resolve_model(spec))
+    def test_a_verdict_is_valid_in_a_hundred_of_a_hundred_calls(self, thinker):
+        """Of responses with reasoning and without, each at its first attempt."""
+        judge = GenerativeJudge("j", thinker, VerdictWeights(), Sampling(max_tokens=300))
+        asked = []
+        generate = thinker.generate
+        thinker.generate = lambda *args: asked.append(len(args[0])) or generate(*args)
+        try:
+            n = 100
+            samples = pa.Table.from_pylist(
+                [
+                    {"sample_id": f"s{i}", "question": "what is it", "image": None}
+                    for i in range(n // 4)
+                ],
+                schema=SAMPLES,
+            )
+            texts = [f"{'<think> a </think>' * (i % 2)} one two {i}" for i in range(n)]
+            reasoning, answer = split_reasoning(pa.array(texts))
+            ids = [f"s{i // 4}" for i in range(n)]
+            responses = {"sample_id": ids, "text": texts, "reasoning": reasoning, "answer": answer}
+            verdicts = judge.judge(samples, pa.table(responses))
+        finally:
+            del thinker.generate
+        assert verdicts["reason"].to_pylist() == [None] * n
+        assert sum(asked) == n
+        assert verdicts["score"].null_count == 0
+        assert verdicts["logical_coherence"].null_count == n // 2
+        assert len(set(verdicts["score"].to_pylist())) > 10  # it is a random judge
+
+    def test_a_schema_constrains_the_text(self, thinker):
         schema = {
             "type": "object",
             "properties": {"safe": {"type": "boolean"}},
@@ -202,8 +256,7 @@ class TestStructured:
             "additionalProperties": False,
         }
         sampling = Sampling(samples=6, max_tokens=12, json_schema=schema)
-        table = engine.generate(prompts(["a", "b"], [None, None]), sampling)
-        engine.close()
+        table = thinker.generate(prompts(["a", "b"], [None, None]), sampling)
         assert set(table["text"].to_pylist()) <= set(tinymodel.JSON_WORDS)
         assert table["reason"].null_count == 12
 

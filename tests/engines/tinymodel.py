@@ -32,10 +32,12 @@ TEMPLATE = (
     "{% if part['type'] == 'text' %}{{ part['text'] }}"
     "{% else %}<|vision_start|><|image_pad|><|vision_end|>{% endif %}{% endfor %}{% endif %}"
     "<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and enable_thinking %}<think>{% endif %}{% endif %}"
 )
 
 
+THINKING = ("<think>", "</think>", "<|begin_of_box|>")
 JSON_WORDS = ('{"safe": true}', '{"safe": false}')
 CRITERIA = (
     "logical_coherence",
@@ -58,10 +60,17 @@ VERDICT_WORDS = (  # a judge's verdict in a few pieces, with the spaces that vLL
 )
 
 
-def make(directory: Path, seed: int = 0, context: int = 256, more: Sequence[str] = ()) -> Path:
+def make(
+    directory: Path,
+    seed: int = 0,
+    context: int = 256,
+    more: Sequence[str] = (),
+    marks: Sequence[str] = (),
+) -> Path:
     """Write a model of about 50,000 parameters; answers end by themselves now and then.
 
-    Its vocabulary has ``more`` words besides those of SENTENCE, such as JSON_WORDS.
+    Its vocabulary has ``more`` words besides those of SENTENCE, such as JSON_WORDS, and ``marks``
+    as special tokens, such as THINKING.
     """
     declare_missing_operators()
     import torch
@@ -75,7 +84,7 @@ def make(directory: Path, seed: int = 0, context: int = 256, more: Sequence[str]
         Qwen2VLVideoProcessor,
     )
 
-    words = [*SPECIAL, *SENTENCE.split(), *more]
+    words = [*SPECIAL, *SENTENCE.split(), *more, *marks]
     vocabulary = {word: i for i, word in enumerate(words)}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -84,7 +93,7 @@ def make(directory: Path, seed: int = 0, context: int = 256, more: Sequence[str]
         unk_token="[UNK]",
         pad_token="<|endoftext|>",
         eos_token="<|im_end|>",
-        additional_special_tokens=list(SPECIAL[1:7]),
+        additional_special_tokens=[*SPECIAL[1:7], *marks],
         padding_side="left",
     )
     ids = {name: vocabulary[f"<|{name}|>"] for name in ("image_pad", "video_pad", "vision_start")}

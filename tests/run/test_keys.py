@@ -180,5 +180,27 @@ def test_another_id_for_the_noise_is_another_key() -> None:
     assert len(keys) == 3
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"system": "think"},
+        {"prompt": "Why {question}?"},
+        {"template_arguments": {"enable_thinking": True}},
+        {"reasoning": {}},
+        {"reasoning": {"opened": True}},
+    ],
+)
+def test_a_model_that_is_asked_or_read_otherwise_has_other_keys(asked: dict[str, Any]) -> None:
+    """Said of the model or, where the panel can say it, of the panel: the same key."""
+    fields = {"name": "p", "about": "", "models": {"m": {"source": "x", **asked}}}
+    panel = PanelManifest.model_validate(fields)
+    plain = PanelManifest(name="p", about="", models={"m": ModelSpec(source="x")})
+    key = responses_key(SHARD, "m", panel.models["m"], panel)
+    assert key != responses_key(SHARD, "m", plain.models["m"], plain)
+    if "system" in asked or "template_arguments" in asked:
+        whole = PanelManifest.model_validate({**plain.model_dump(), **asked})
+        assert responses_key(SHARD, "m", whole.models["m"], whole) == key
+
+
 def _running(spec: ModelSpec, settings: dict[str, Any]) -> ModelSpec:
     return spec.model_copy(update={"settings": {**spec.settings, **settings}})

@@ -6,13 +6,16 @@ import pytest
 
 from qibox.engines.completions import Completion, assemble
 from qibox.manifests import PanelManifest
+from qibox.manifests.asking import Marks
 from qibox.manifests.sampling import Sampling
+from qibox.run.directory import Run
 from qibox.run.layout import pool_path, responses_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.generate import AskModel
+from qibox.scoring.generate import CUT_OFF, NO_ANSWER, AskModel, make_responses
 from qibox.scoring.slices import SLICE_SAMPLES
 from qibox.tables import POOL, RESPONSES
+from tests.scoring.making import manifest
 
 PATH = responses_path("m", 0)
 
@@ -136,3 +139,52 @@ def test_an_engine_that_breaks_its_protocol_leaves_no_file(tmp_path: Path, how: 
         asking().do(Careless(how), storage, [unit(2)], lambda _: None)
     assert storage.files("responses") == []
     assert not list((tmp_path / "responses").rglob("*.parquet*"))
+
+
+def test_thoughts_without_an_answer_are_no_response_where_marks_are_told() -> None:
+    """The thoughts stay, and the reason is one of its own; an answer cut off is an answer."""
+    said = [
+        ("<think>a</think>b", "stop"),
+        ("<think>a", "length"),
+        ("<think>a</think>", "length"),
+        ("<think>a", "stop"),
+        ("<think>a</think>b", "length"),
+        ("b", "stop"),
+        ("", "stop"),
+    ]
+    answers = [[Completion(text, finish, 3)] for text, finish in said]
+    completions = assemble(list("abcdefg"), [*answers])
+    usual = make_responses(completions, "m")
+    assert usual["reason"].null_count == 7
+    table = make_responses(completions, "m", Marks())
+    assert table["text"].to_pylist() == [said[0][0], None, None, None, said[4][0], "b", ""]
+    assert table["answer"].to_pylist() == ["b", None, None, None, "b", "b", ""]
+    assert table["reasoning"].to_pylist() == ["a", "a", "a", "a", "a", None, None]
+    assert table["reason"].to_pylist() == [None, CUT_OFF, CUT_OFF, NO_ANSWER, None, None, None]
+    assert table["finish_reason"].to_pylist() == [finish for _, finish in said]
+
+
+def test_a_model_is_asked_as_its_panel_says_unless_it_says_so_itself(tmp_path: Path) -> None:
+    made = PanelManifest.model_validate(
+        {
+            "name": "p",
+            "about": "",
+            "system": "think",
+            "template_arguments": {"enable_thinking": True, "x": 1},
+            "models": {
+                "plain": {"source": "x"},
+                "own": {
+                    "source": "x",
+                    "system": "be good",
+                    "prompt": "Why {question}?",
+                    "template_arguments": {"enable_thinking": False},
+                },
+            },
+        }
+    )
+    run = Run(Storage(tmp_path), manifest().model_copy(update={"panel": made}))
+    plain, own = AskModel.of(run)
+    assert (plain.spec.system, plain.prompt) == ("think", "{question}")
+    assert plain.spec.template_arguments == {"enable_thinking": True, "x": 1}
+    assert (own.spec.system, own.prompt) == ("be good", "Why {question}?")
+    assert own.spec.template_arguments == {"enable_thinking": False, "x": 1}
