@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qibox.run.directory import PoolIndex
     from qibox.run.storage import Storage
     from qibox.scoring.plan import Plan
+    from qibox.scoring.shares import ModelShare
     from qibox.scoring.summary import Summary
 
 REASONS = 12  # kinds of reasons shown
@@ -68,6 +69,30 @@ def print_summary(summary: "Summary", out: str) -> None:
     )
     for stage in summary.stages:
         _print_reasons(stage.name, stage.reasons)
+    _print_shares(summary.models)
+
+
+def _print_shares(models: "Sequence[ModelShare]") -> None:
+    """What share of each model's responses reasons, was cut off, was refused."""
+    if not models:
+        return
+    table = Table(title="of a model's responses, %", title_justify="left")
+    table.add_column("model")
+    for name in ("reasoned", "cut off", "refused"):
+        table.add_column(name, justify="right")
+    for model in models:
+        parts = (model.reasoned, model.cut_off, model.refused)
+        table.add_row(model.model, *(f"{100 * part / max(1, model.rows):.1f}" for part in parts))
+    console.out.print(table)
+    if few := [model.model for model in models if model.too_few]:
+        console.err.print(
+            f"Warning: {', '.join(few)}: reasoning was asked for, and less than half of the "
+            "responses show any; see `reasoning` of the model in its manifest, and "
+            "sampling.max_tokens where thoughts were cut off",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def print_mended(summary: "Summary", retry: str | None) -> None:

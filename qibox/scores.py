@@ -9,8 +9,11 @@ mean and population variance over k:
 - instability U = sqrt(D² + V²), in [0, 4.5].
 
 With every score present, U is exactly the population standard deviation of all K×M of them (law of
-total variance). SaFeR-VLM (arXiv 2510.06871) names quality and instability but publishes no
-formula; these are this project's. Missing scores are left out, each model weighing the same.
+total variance). Where a response shows no reasoning, its score is of the answer alone:
+``reasoned_share`` says how many of a sample's do show it, so that disagreement that is one of form
+can be told from one of quality. SaFeR-VLM (arXiv 2510.06871) names quality and instability but
+publishes no formula; these are this project's. Missing scores are left out, each model weighing the
+same.
 """
 
 import numpy as np
@@ -34,13 +37,15 @@ def score_samples(
     Args:
         sample_ids: the shard's ids, each once; gives the rows' order.
         judgments: sample_id, model, score (null where missing) and safe (null where the judge
-            cannot tell), of these samples.
+            cannot tell), of these samples; and, where the judge rates reasoning and answer apart,
+            answer_score and logical_coherence (null where no reasoning is shown).
         min_models: models that must count, below which a sample's scores are null.
         min_responses: judged responses a model needs to count.
 
     Returns:
         One row of :data:`qibox.tables.SCORES` for each id. Too few judgments: null and a reason;
-        safe_rate is null as well where no judgment says safe or unsafe.
+        safe_rate is null as well where no judgment says safe or unsafe, reasoned_share where none
+        rates an answer apart.
     """
     present = judgments.filter(pc.is_valid(judgments["score"]))
     models = pc.unique(present["model"].combine_chunks())
@@ -54,8 +59,10 @@ def score_samples(
 
     mean, count = _cell_means(cell, score, grid)
     variance, _ = _cell_means(cell, (score - mean.ravel()[cell]) ** 2, grid)
-    told = np.asarray(pc.is_valid(present["safe"]).to_numpy(), dtype=np.bool_)
+    told = _booleans(pc.is_valid(present["safe"]))
     safe, n_told = _cell_means(cell[told], _floats(present["safe"].drop_null()), grid)
+    apart, reasoned = _told_apart(present)
+    share, n_apart = _cell_means(cell[apart], reasoned[apart].astype(np.float64), grid)
 
     counts = count >= min_responses
     quality = _mean_over_models(mean, counts)
@@ -63,8 +70,8 @@ def score_samples(
     within = _mean_over_models(variance, counts)
     n_models = counts.sum(axis=1)
     enough = n_models >= min_models
-    counts_safe = counts & (n_told > 0)
-    enough_safe = enough & counts_safe.any(axis=1)
+    counts_safe, counts_apart = counts & (n_told > 0), counts & (n_apart > 0)
+    enough_safe, enough_apart = (enough & some.any(axis=1) for some in (counts_safe, counts_apart))
     return pa.table(
         {
             "sample_id": sample_ids,
@@ -73,11 +80,25 @@ def score_samples(
             "disagreement": _rounded(np.sqrt(between), enough),
             "self_instability": _rounded(np.sqrt(within), enough),
             "safe_rate": _rounded(_mean_over_models(safe, counts_safe), enough_safe),
+            "reasoned_share": _rounded(_mean_over_models(share, counts_apart), enough_apart),
             "n_models": n_models,
             "n_judged": count.sum(axis=1).astype(np.int64),
             "reason": _reasons(n_models, enough, min_models, min_responses),
         }
     ).cast(SCORES)
+
+
+def _told_apart(judgments: pa.Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which judgments rate an answer apart from its reasoning, and which rate reasoning."""
+    if not {"answer_score", "logical_coherence"} <= set(judgments.column_names):
+        return (np.zeros(len(judgments), np.bool_),) * 2
+    both = (judgments["answer_score"], judgments["logical_coherence"])
+    apart, reasoned = (_booleans(pc.is_valid(values)) for values in both)
+    return apart, reasoned
+
+
+def _booleans(values: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(values.to_numpy(), dtype=np.bool_)
 
 
 def _integers(values: pa.ChunkedArray) -> Integers:

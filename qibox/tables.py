@@ -102,11 +102,16 @@ SCORES = pa.schema(
         ("disagreement", pa.float64()),  # D
         ("self_instability", pa.float64()),  # V
         ("safe_rate", pa.float64()),  # each model weighing the same, [0, 1]
+        # answers whose score is of their reasoning as well, each model weighing the same, [0, 1];
+        # null in older files and under judges that do not tell
+        ("reasoned_share", pa.float64()),
         ("n_models", pa.int32()),  # models with at least the wanted number of judgments
         ("n_judged", pa.int32()),  # judgments present, over all models
         ("reason", pa.string()),
     ]
 )
+
+UNSELECTED = ("sample_id", "reasoned_share", "reason")  # of the scores, not in a selection
 
 REJECTS = pa.schema(
     [
@@ -138,7 +143,7 @@ SELECTION = with_features(
             ("severity", pa.int32()),
             ("risk", pa.string()),
             ("meta", pa.string()),
-            *[field for field in SCORES if field.name not in ("sample_id", "reason")],
+            *[field for field in SCORES if field.name not in UNSELECTED],
         ]
     ),
     image=IMAGE,

@@ -52,10 +52,27 @@ def test_a_complete_sample_by_hand() -> None:
         "disagreement": 2.0,
         "self_instability": 1.414214,  # √2 = 1.414213562…
         "safe_rate": 0.75,
+        "reasoned_share": None,
         "n_models": 2,
         "n_judged": 4,
         "reason": None,
     }
+
+
+def test_the_share_that_reasoned_weighs_models_alike_and_is_null_where_nobody_tells() -> None:
+    # a: 1 of 2 shows reasoning, b: 1 of 1 → 3/4; the second sample's judge tells nothing.
+    table = judgments(
+        [
+            *sample({"a": [4.0, 8.0], "b": [10.0, None]}),
+            ("j", "a", 5.0, None),
+            ("j", "b", 5.0, None),
+        ]
+    )
+    table = table.append_column("answer_score", pa.array([4.0, 8.0, 10.0, None, None, None]))
+    table = table.append_column("logical_coherence", pa.array([None, 3, 3, None, None, None]))
+    found = score_samples(pa.array(["i", "j"]), table, 1, 1)
+    assert found["reasoned_share"].to_pylist() == [0.75, None]
+    assert score_samples(pa.array(["i", "j"]), table, 3, 1)["reasoned_share"].null_count == 2
 
 
 def test_each_model_weighs_the_same_whatever_it_lacks() -> None:

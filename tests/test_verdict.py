@@ -50,6 +50,15 @@ def test_without_reasoning_the_answer_is_all() -> None:
     assert score(PLAIN, contradiction=True).score == 7.0  # there is no reasoning to cap
 
 
+def test_where_reasoning_is_expected_its_absence_is_its_lowest_worth() -> None:
+    expecting = VerdictWeights(expects_reasoning=True)
+    result = score(PLAIN, expecting)
+    assert (result.reasoning_score, result.answer_score) == (1.0, 7.0)
+    assert result.score == pytest.approx(4.6)  # 0.4·1 + 0.6·7
+    assert score(PLAIN, expecting, hallucination=True).score == 4.0
+    assert score(REASONED, expecting) == score(REASONED)
+
+
 def test_each_weight_counts() -> None:
     weights = VerdictWeights(
         logical_coherence=3,
@@ -134,11 +143,12 @@ def verdicts(draw: st.DrawFn) -> Verdict:
 
 @st.composite
 def weightings(draw: st.DrawFn) -> VerdictWeights:
-    values = {name: draw(weight) for name in VerdictWeights.model_fields}
+    flag = {"expects_reasoning": draw(st.booleans())}
+    values = {n: draw(weight) for n in VerdictWeights.model_fields if n not in flag}
     for names in (REASONING_CRITERIA, ANSWER_CRITERIA, ("reasoning", "answer")):
         if sum(values[name] for name in names) == 0:
             values[draw(st.sampled_from(names))] = 1.0
-    return VerdictWeights(**values)
+    return VerdictWeights(**values, **flag)
 
 
 @given(verdicts(), weightings())
@@ -146,7 +156,8 @@ def test_every_score_lies_between_one_and_ten(verdict: Verdict, weights: Verdict
     result = score_verdict(verdict, weights)
     for part in (result.score, result.answer_score, result.reasoning_score or 1.0):
         assert 1.0 <= part <= 10.0
-    assert (result.reasoning_score is None) == (verdict.logical_coherence is None)
+    silent = verdict.logical_coherence is None and not weights.expects_reasoning
+    assert (result.reasoning_score is None) == silent
 
 
 @given(verdicts(), weightings(), st.data())
@@ -254,6 +265,7 @@ def test_default_weights_are_the_documented_ones() -> None:
         "helpfulness": 1.0,
         "reasoning": 0.4,
         "answer": 0.6,
+        "expects_reasoning": False,
     }
 
 

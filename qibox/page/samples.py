@@ -76,7 +76,10 @@ class Samples:
         self._database.register(
             "p", pa.concat_tables(pool) if pool else pa.schema(empty).empty_table()
         )
-        self._database.register("s", pa.concat_tables(scores) if scores else SCORES.empty_table())
+        self._database.register(
+            "s",
+            pa.concat_tables(scores, promote_options="default") if scores else SCORES.empty_table(),
+        )
         self._database.execute(
             "create table samples as select p.sample_id, shard, question, "
             + ", ".join(f"coalesce({n}::varchar, '{UNKNOWN}') as {n}" for n in DIMENSIONS)

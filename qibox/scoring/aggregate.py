@@ -77,7 +77,7 @@ class ScoreSamples(Stage[NoTool]):
         self.do(tool, storage, units, tell)
 
     def _score(self, storage: Storage, unit: Unit, tell: TellRows) -> None:
-        columns = ["sample_id", "model", "score", "safe"]
+        columns = ["sample_id", "model", "score", "safe", "answer_score", "logical_coherence"]
         sources = [
             Source(unit.pool, ["sample_id"]),
             *(

@@ -79,7 +79,7 @@ def read_footer(storage: Storage, name: str) -> Footer | None:
             return Footer(
                 key=key.decode() if key else None,
                 rows=parquet.metadata.num_rows,
-                failed=_failed(parquet),
+                failed=present_values(parquet, "reason"),
                 edition=edition.decode() if edition else None,
                 made_of=made_of.decode() if made_of else None,
             )
@@ -123,18 +123,18 @@ def _damage(storage: Storage, name: str) -> str | None:
     return None
 
 
-def _failed(parquet: pq.ParquetFile) -> int:
-    """Rows whose ``reason`` is set, from the column's statistics."""
-    if "reason" not in parquet.schema_arrow.names:
+def present_values(parquet: pq.ParquetFile, name: str) -> int:
+    """How many values of a column are not null, by its statistics; 0 if there is no such column."""
+    if name not in parquet.schema_arrow.names:
         return 0
     metadata = parquet.metadata
     groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
     if not groups:
         return 0
     column = next(
-        i for i in range(groups[0].num_columns) if groups[0].column(i).path_in_schema == "reason"
+        i for i in range(groups[0].num_columns) if groups[0].column(i).path_in_schema == name
     )
     statistics = [group.column(column).statistics for group in groups]
     if any(s is None or not s.has_null_count for s in statistics):
-        return len(parquet.read(["reason"])["reason"].drop_null())
+        return len(parquet.read([name])[name].drop_null())
     return sum(g.num_rows - s.null_count for g, s in zip(groups, statistics, strict=True))

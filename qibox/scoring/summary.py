@@ -15,7 +15,9 @@ from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.footers import Footer
+from qibox.scoring.generate import AskModel
 from qibox.scoring.plan import Job, Plan, Wave
+from qibox.scoring.shares import ModelShare, model_shares
 from qibox.scoring.stages import stages_of
 
 
@@ -52,6 +54,7 @@ class Summary:
     read: int  # rows of the source
     duplicates: int  # of them, merged into an equal sample
     makes_scores: bool = True  # false where policies answer
+    models: tuple[ModelShare, ...] = ()  # of whom there are responses
 
     @property
     def scored(self) -> int:
@@ -92,7 +95,8 @@ def summarise(job: Job, plan: Plan, mended: Sequence[Unit] = ()) -> Summary:
     for folder in dict.fromkeys(stage.folder for stage in stages_of(run)):
         waves = [wave for wave in plan.waves if wave.stage.folder == folder]
         stages.append(_stage_count(run, folder, waves, plan.footers, mended))
-    summary = Summary(tuple(stages), index.read, index.duplicates, makes_scores)
+    models = _shares(run, plan)
+    summary = Summary(tuple(stages), index.read, index.duplicates, makes_scores, models)
     assert index.read == summary.scored + sum(summary.not_scored.values())
     return summary
 
@@ -102,6 +106,17 @@ def pool_count(run: Run, index: PoolIndex) -> StageCount:
     files = run.storage.files(f"{run.pool_home}rejects") if index.rejected else []
     reasons = _count_reasons(run.storage, files)
     return StageCount("pool", index.read, index.samples, index.rejected, 0, reasons)
+
+
+def _shares(run: Run, plan: Plan) -> tuple[ModelShare, ...]:
+    """What the responses are like that there are of one run's models."""
+    expected = {
+        name: spec.reasoning is not None for name, spec in run.manifest.panel.models.items()
+    }
+    waves = (wave for wave in plan.waves if wave.stage.folder == AskModel.folder)
+    units = (unit for wave in waves for unit in wave.units if unit.home == run.home)
+    done = [unit for unit in units if unit.path in plan.footers]
+    return model_shares(run.storage, done, expected)
 
 
 def _stage_count(
