@@ -246,7 +246,7 @@ class TestReasoningAndStructure:
         assert sum(asked) == n
         assert verdicts["score"].null_count == 0
         assert verdicts["logical_coherence"].null_count == n // 2
-        assert len(set(verdicts["score"].to_pylist())) > 10  # it is a random judge
+        assert len(set(verdicts["score"].to_pylist())) > 3  # weights are random, verdicts differ
 
     def test_a_schema_constrains_the_text(self, thinker):
         schema = {
