@@ -9,6 +9,7 @@ from qibox.importing import importing
 
 COMMANDS = (  # in the order of the work
     "demo",
+    "plan",
     "score",
     "status",
     "select",
@@ -17,6 +18,7 @@ COMMANDS = (  # in the order of the work
     "compare",
     "profile",
     "judge",
+    "audit",
     "serve",
     "sql",
     "show",

@@ -4,7 +4,14 @@ import click
 
 from qibox.run.directory import DEFAULT_RUN
 
-KINDS = ("box", "scores", "models", "training", "evaluation")  # as qibox.figures.kinds has them
+KINDS = (
+    "box",
+    "scores",
+    "models",
+    "training",
+    "evaluation",
+    "audit",
+)  # as qibox.figures.kinds has them
 
 
 @click.command(short_help="Draw a run: its box, models, training or evaluation, as PNG or SVG.")
@@ -14,7 +21,9 @@ KINDS = ("box", "scores", "models", "training", "evaluation")  # as qibox.figure
 @click.option(
     "--policy", "policies", multiple=True, help="Of training and evaluation; may be repeated."
 )
-@click.option("--judge", help="Of models and evaluation.  [default: the run's first, and all]")
+@click.option(
+    "--judge", help="Of models, evaluation and audit.  [default: the run's first, and all]"
+)
 def command(
     arguments: tuple[str, ...],
     out: str | None,
@@ -26,7 +35,8 @@ def command(
 
     box: the box on quality and instability, and the mix before and after. scores: histograms of Q,
     U, D and V. models: who is unsafe where, and how each answered. training: curves by step, of one
-    or several policies. evaluation: rates with intervals, before and after.
+    or several policies. evaluation: rates with intervals, before and after. audit: two judges
+    compared.
 
     The same tables give the same bytes.
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.values import COUNT, SAMPLES, SEED
-from qibox.cli.wave_options import ENGINES, judge_at_option, waves_options
+from qibox.cli.job_options import COLUMNS, job_options
+from qibox.cli.wave_options import waves_options
 from qibox.importing import importing
 from qibox.run.directory import DEFAULT_RUN
 
@@ -16,54 +16,18 @@ if TYPE_CHECKING:
     from qibox.run.directory import RunManifest
     from qibox.run.storage import Storage
 
-COLUMNS = {  # option → the column of a file given as --pool that it names
-    "question_column": "question",
-    "image_column": "image",
-    "id_column": "sample_id",
-    "category_column": "category",
-    "severity_column": "severity",
-    "risk_column": "risk",
-}
 FLAGS = {f"columns.{c}": f"--{option.replace('_', '-')}" for option, c in COLUMNS.items()}
 STAGES = ["pool", "responses", "judgments", "scores"]
 
 
-def column_options(command: Any) -> Any:
-    """Add one option for each column of a file that can be named."""
-    for option, column in reversed(COLUMNS.items()):
-        flag = f"--{option.replace('_', '-')}"
-        text = f"Column of the file given as --pool that holds the {column}; none: no column."
-        command = click.option(flag, metavar="NAME", help=text)(command)
-    return command
-
-
 @click.command(short_help="Let the panel answer a pool, judge every answer, and score the samples.")
-@click.option("--pool", default="mini", show_default=True, help="Manifest, file or data directory.")
-@click.option("--panel", default="mini", show_default=True, help="Panel's name, or a .yaml path.")
-@click.option(
-    "--judge",
-    "judges",
-    multiple=True,
-    help="Judge's name, or a .yaml path; may be repeated: the first one's scores count.  "
-    "[default: oracle on the miniature pools, grm on any other]",
-)
-@judge_at_option
+@job_options
 @click.option("--out", default=DEFAULT_RUN, show_default=True, help="Run directory or URL.")
-@click.option("--models", metavar="A,B", help="Only these models of the panel.")
-@click.option("--engine", type=click.Choice(ENGINES), help="Engine of every model.")
-@click.option("--replay", metavar="PATH", help="Play recorded responses instead of asking models.")
-@click.option("--samples-per-model", type=SAMPLES, help="K, responses a model and sample.")
-@click.option("--limit", type=COUNT, help="Take this many samples of the pool.")
-@click.option("--seed", type=SEED, help="Seed of all sampling noise.")
 @click.option(
     "--rescore",
     type=click.Choice(STAGES),
     help="Take a changed manifest into the run: redo this stage and later ones where they changed.",
 )
-@click.option(
-    "--images", metavar="PATH", help="Folder or zip that a --pool file's images are under."
-)
-@column_options
 @click.option("--dry-run", is_flag=True, help="List waves, units and calls, and stop.")
 @waves_options
 def command(

@@ -282,3 +282,20 @@ COMPARISONS = pa.schema(
         ("smallest_effect", pa.float64()),  # that so many replicates find, at a power of .8
     ]
 )
+
+# What the comparison of two judges found, one number a row; see qibox.audit.report.
+AUDITS = pa.schema(
+    [
+        ("judge", pa.string()),  # the one that is compared with
+        ("other", pa.string()),
+        ("part", pa.string()),  # flags | scores | samples | box | bias | noise
+        ("measure", pa.string()),  # a flag, a score, a selection's box, a bias
+        ("by", pa.string()),  # all | risk | category | model | length
+        ("among", pa.string()),  # which of them; null for all
+        ("statistic", pa.string()),
+        ("value", pa.float64()),  # null where it is not defined
+        ("low", pa.float64()),  # of the 95 % interval over samples; null where none is counted
+        ("high", pa.float64()),
+        ("n", pa.int64()),  # responses that were counted; of the parts samples and box, samples
+    ]
+)

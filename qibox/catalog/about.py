@@ -11,6 +11,7 @@ ABOUT: Final = {
     "rollouts": "One row a trajectory of a training: draft, reflection, final, reward, advantage.",
     "replicates": "One row a measure of an arm in a replicate of a comparison, after a step.",
     "comparisons": "One row an arm beside another in a measure: difference, intervals, p values.",
+    "audits": "One row a number of a comparison of two judges: agreement, errors, biases, the box.",
     "rejects": "One row a thing that is missing, with its reason: pool rows, answers, verdicts.",
     "evaluations": "One row an answer of a policy on a benchmark, with a judge's verdict.",
     "profiles": "One row a sample that a policy was profiled on: mean score, spread, unsafe share.",

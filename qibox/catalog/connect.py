@@ -25,6 +25,7 @@ TABLES = (
     "scores",
     "selections",
     "rollouts",
+    "audits",
     "replicates",
     "comparisons",
 )

@@ -17,6 +17,7 @@ from qibox.run.layout import judgments_path, pool_path, responses_path, scores_p
 from qibox.run.retrained import retrained, retrained_in
 from qibox.run.storage import Storage
 from qibox.tables import (
+    AUDITS,
     COMPARISONS,
     EVALUATIONS,
     JUDGMENTS,
@@ -48,6 +49,7 @@ def tables_of(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
     with_selections = run.storage if run.borrows_pool else storage
     yield "selections", SELECTIONS, _selections(with_selections) if with_selections else ()
     yield "rollouts", POLICY_ROLLOUTS, _rollouts(storage) if storage else ()
+    yield "audits", AUDITS, _audits(run.storage, run.home)
     yield "kept_rates", RATES, _rates(storage) if storage else ()
     for table, schema in (("replicates", REPLICATES), ("comparisons", COMPARISONS)):
         yield table, schema, _of_comparisons(storage, table) if storage else ()
@@ -123,6 +125,12 @@ def _rollouts(storage: Storage) -> Iterator[Part]:
             rest = rest[1:]
         if rest[:1] == ["rollouts"] and file.endswith(".parquet"):
             yield file, ds.field("policy") == name
+
+
+def _audits(storage: Storage, home: str) -> Iterator[Part]:
+    for file in storage.files(f"{home}audits"):
+        if file.endswith("/audit.parquet"):
+            yield file, None
 
 
 def _rates(storage: Storage) -> Iterator[Part]:

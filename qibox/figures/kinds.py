@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from qibox.catalog.connect import connect
-from qibox.errors import UsageError
+from qibox.errors import UsageError, command
 from qibox.figures import data
+from qibox.figures.audit import audit_figure
 from qibox.figures.box import box_figure
 from qibox.figures.models import models_figure
 from qibox.figures.rates import rates_figure
@@ -93,6 +94,18 @@ def _evaluation(run: Run, shown: Shown) -> "Figure":
     return rates_figure(rates)
 
 
+def _audit(run: Run, shown: Shown) -> "Figure":
+    with connect(run, ("audits",)) as connection:
+        rows = connection.view("audits").df()
+    if shown.judge is not None:
+        rows = rows[(rows["judge"] == shown.judge) | (rows["other"] == shown.judge)]
+    if not len(rows):
+        makes = command("audit", run.storage.url)
+        raise UsageError(f"run {run.storage.url} has no such audit: {makes} makes one")
+    pair = rows[["judge", "other"]].iloc[0]
+    return audit_figure(rows[(rows[["judge", "other"]] == pair).all(axis=1)])
+
+
 def _selection(run: Run, shown: Shown) -> str | None:
     if shown.selection is not None:
         return shown.selection
@@ -110,4 +123,5 @@ KINDS: Final[dict[str, Callable[[Run, Shown], "Figure"]]] = {
     "models": _models,
     "training": _training,
     "evaluation": _evaluation,
+    "audit": _audit,
 }

@@ -59,6 +59,10 @@ class Plots:
         """Rates with their intervals, before and after."""
         return self("evaluation", Shown(policies=policies, judge=judge))
 
+    def audit(self, judge: str | None = None) -> Plot:
+        """Two judges compared: the first audit, or the first with a judge."""
+        return self("audit", Shown(judge=judge))
+
     def __call__(self, kind: str, shown: Shown | None = None) -> Plot:
         """A figure of any kind.
 

@@ -164,6 +164,11 @@ class OpenRun:
         return self.table("rollouts")
 
     @property
+    def audits(self) -> Table:
+        """What comparing two judges found."""
+        return self.table("audits")
+
+    @property
     def evaluations(self) -> Table:
         """What policies answered on benchmarks, with the verdicts."""
         return self.table("evaluations")

@@ -45,6 +45,11 @@ def labels_path(judge: str, home: str = "") -> str:
     return f"{home}labels/{judge}.parquet"
 
 
+def audit_folder(judge: str, other: str, home: str = "") -> str:
+    """The folder of what comparing a judge with another found."""
+    return f"{home}audits/judge={judge}/other={other}"
+
+
 def scores_path(shard: int, home: str = "") -> str:
     """The file of one shard's scores."""
     return f"{home}scores/shard-{shard:05d}.parquet"

@@ -8,6 +8,7 @@ from qibox.manifests.box import Edge
 from qibox.manifests.pool import PoolManifest
 from qibox.markdown import markdown_table
 from qibox.run.directory import Run
+from qibox.selection.audited import audit_section
 from qibox.selection.choose import Choice
 from qibox.selection.figure import FIGURE
 from qibox.selection.frame import quota_text
@@ -32,6 +33,7 @@ def dataset_card(run: Run, choice: Choice, command: str | None = None) -> str:
             *_edges(choice),
             *_frame(choice),
             *_mix(choice.mix),
+            *audit_section(run),
             *_reproduce(command),
         ]
     )

@@ -1,0 +1,1 @@
+"""Two judges of the same answers compared: agreement, what it changes, biases, noise."""
