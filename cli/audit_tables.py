@@ -77,10 +77,13 @@ def _print_intervals(frame: "pd.DataFrame") -> None:
     table.add_column("in")
     for name in ("n", "value", "interval"):
         table.add_column(name, justify="right")
-    for row in frame.itertuples():
-        interval = NONE if row.low != row.low else f"[{row.low:+.3f}, {row.high:+.3f}]"
-        value = NONE if row.value != row.value else f"{row.value:+.3f}"
-        cells = (Text(str(row.measure)), Text(str(row.statistic)), f"{row.n:,}", value)
+    for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
+        value, interval = NONE, NONE
+        if row["value"] is not None:
+            value = f"{row['value']:+.3f}"
+        if row["low"] is not None:
+            interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+        cells = (Text(row["measure"]), Text(row["statistic"]), f"{row['n']:,}", value)
         table.add_row(*cells, Text(interval))
     console.out.print(table)
 

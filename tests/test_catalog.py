@@ -49,6 +49,8 @@ def test_every_table_is_a_view_with_its_rows(sql: duckdb.DuckDBPyConnection) -> 
         "rejects": 10,
         "rollouts": 0,
         "audits": 0,
+        "replicates": 0,
+        "comparisons": 0,
         "rates": 0,
         "evaluations": 0,
         "profiles": 0,

@@ -86,7 +86,9 @@ def interval(
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
     """NaN where there is nothing to divide by."""
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 1e-12)
+    found: Floats = np.full(top.shape, np.nan)
+    np.divide(top, bottom, out=found, where=bottom > 1e-12)
+    return found
 
 
 def _column(means: Floats, name: str) -> Floats:

@@ -1,6 +1,6 @@
 """An audit: how far two judges agree, where they do not, which biases lie between them."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -65,7 +65,7 @@ def _draw_groups(axes: "Axes", grouped: "pd.DataFrame") -> None:
         return
     places = np.arange(len(grouped))
     for place, name in enumerate(AGREEMENT[:2]):
-        look = {"marker": MARKERS[place], "color": COLOURS[place], "label": name}
+        look: dict[str, Any] = {"marker": MARKERS[place], "color": COLOURS[place], "label": name}
         axes.plot(grouped[name].astype(float), places, linestyle="none", **look)
     axes.set_yticks(places, [label(name) for name in grouped["name"]], fontsize=7.5)
     axes.set_ylim(len(grouped) - 0.4, -0.6)
