@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qibox.cli.values import COUNT
+from qibox.cli.wave_options import judge_at_option
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -21,7 +23,25 @@ if TYPE_CHECKING:
 @click.option(
     "--selection", help="Whose box is looked at under B.  [default: default, if it is there]"
 )
-def command(run: str, judges: tuple[str, str] | None, selection: str | None) -> None:
+@click.option(
+    "--twice", type=COUNT, metavar="N", help="Ask both again about N answers, for their noise."
+)
+@click.option(
+    "--reflections", metavar="POLICY", help="Audit the reflections of a training instead."
+)
+@click.option("--judge", help="Of --reflections: the second judge, as RUN has it or shipped.")
+@judge_at_option
+@click.option("--trust-remote-code", is_flag=True, help="Let models run code of their own.")
+def command(
+    run: str,
+    judges: tuple[str, str] | None,
+    selection: str | None,
+    twice: int | None,
+    reflections: str | None,
+    judge: str | None,
+    judge_at: tuple[str, ...],
+    trust_remote_code: bool,
+) -> None:
     """Compare what two judges of RUN, or of RUN/evaluations/BENCHMARK, say of the same answers.
 
     Of each flag accuracy, Cohen's kappa and Krippendorff's alpha, of scores errors and rank
@@ -31,29 +51,85 @@ def command(run: str, judges: tuple[str, str] | None, selection: str | None) -> 
     or the truth, these are B's errors. Table, figure and Parquet are kept in
     RUN/audits, and the view `audits` has the numbers.
 
+    With --twice both judges rate N answers again under another quoting code and in another order:
+    which share of U is their noise and, of one that compares, what being shown first is worth.
+
+    With --reflections the second judge reads the unsafe drafts of a training: how many of their
+    corrections it calls safe too, whether reflections name the right cause, how varied they are.
+
     `qibox judge` brings in a second judge or people's labels.
 
     \b
     Examples:
       qibox audit runs/mini --judges oracle hash
+      qibox audit runs/mini --judges oracle hash --twice 500
+      qibox audit runs/mini --reflections default --judge oracle
       qibox sql "select * from audits where statistic = 'kappa'"
     """
-    from qibox.audit.report import audit, keep_audit, two_judges
-    from qibox.cli import console
-    from qibox.cli.audit_tables import print_audit
+    from qibox.errors import UsageError
     from qibox.run.directory import Run
 
     opened = Run.open_below(run)
-    first, second = two_judges(opened, judges or ())
-    made = audit(opened, first, second, selection or _default_selection(opened))
+    if reflections is not None:
+        for flag, given in (("--judges", judges), ("--selection", selection), ("--twice", twice)):
+            if given is not None:
+                raise UsageError(f"{flag} is of two judges' audit: leave it out of --reflections")
+        _reflections(opened, reflections, judge, judge_at, trust_remote_code)
+        return
+    if judge is not None or judge_at:
+        flag = "--judge" if judge is not None else "--judge-at"
+        raise UsageError(f"{flag} is of --reflections POLICY: two judges are --judges A B")
+    _two(opened, run, judges or (), selection, twice, trust_remote_code)
+
+
+def _two(
+    opened: "Run",
+    run: str,
+    names: tuple[str, ...],
+    selection: str | None,
+    twice: int | None,
+    trust_remote_code: bool,
+) -> None:
+    """Compare two judges, asked again if so wanted; keep and print it."""
+    from qibox.audit.noise import rows_again
+    from qibox.audit.report import audit, keep_audit, two_judges
+    from qibox.cli.audit_tables import print_audit
+
+    pair = two_judges(opened, names)
+    again = []
+    for each in pair if twice is not None else ():
+        assert twice is not None
+        again += rows_again(opened, each, twice, allow_remote_code=trust_remote_code)
+    made = audit(opened, *pair, selection or _default_selection(opened), again)
     folder = keep_audit(opened, made)
     print_audit(made, run)
-    console.out.print(
-        f"table, figure and disagreements in {opened.storage.url}/{folder}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    _tell(f"table, figure and disagreements in {opened.storage.url}/{folder}")
+
+
+def _reflections(
+    opened: "Run", policy: str, name: str | None, judge_at: tuple[str, ...], trust: bool
+) -> None:
+    """Audit a training's reflections; keep and print it."""
+    from qibox.audit.reflections import audit_reflections, keep_reflections
+    from qibox.cli.audit_tables import print_reflections
+    from qibox.errors import UsageError
+    from qibox.judges.chosen import chosen_judges
+    from qibox.judges.load import resolve_judge
+    from qibox.judges.placing import placed
+
+    if name is None:
+        raise UsageError("whose word on the reflections? Name a second judge with --judge NAME")
+    (judge,) = placed(chosen_judges([name], opened.manifest.judges), judge_at)
+    made = audit_reflections(opened, policy, resolve_judge(judge), allow_remote_code=trust)
+    folder = keep_reflections(opened, made)
+    print_reflections(made)
+    _tell(f"tables in {opened.storage.url}/{folder}")
+
+
+def _tell(text: str) -> None:
+    from qibox.cli import console
+
+    console.out.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _default_selection(run: "Run") -> str | None:

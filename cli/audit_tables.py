@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from qibox.audit.reflections import Reflected, sample_to_read
 from qibox.audit.report import Audit
 from qibox.cli import console
 from qibox.cli.cells import printable
@@ -37,7 +38,8 @@ def print_audit(audit: Audit, run: str) -> None:
     _print(frame[frame["part"] == "samples"], "samples", SCORES, "measure")
     box = frame[frame["part"] == "box"]
     _print(box, f"samples in the box of selection {audit.selection}", CHANGES)
-    _print_intervals(frame[frame["part"].isin(["bias", "noise"])])
+    title = "biases and noise, with 95 % intervals over samples"
+    _print_intervals(frame[frame["part"].isin(["bias", "noise"])], title)
     _print_gravest(audit, run)
 
 
@@ -69,10 +71,10 @@ def _number(value: Any, statistic: str) -> str:
     return f"{value:,.0f}" if statistic in CHANGES[:3] else f"{value:.3f}"
 
 
-def _print_intervals(frame: "pd.DataFrame") -> None:
+def _print_intervals(frame: "pd.DataFrame", title: str) -> None:
     if not len(frame):
         return
-    table = Table(title="biases and noise, with 95 % intervals over samples", title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("")
     table.add_column("in")
     for name in ("n", "value", "interval"):
@@ -83,8 +85,44 @@ def _print_intervals(frame: "pd.DataFrame") -> None:
             value = f"{row['value']:+.3f}"
         if row["low"] is not None:
             interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
-        cells = (Text(row["measure"]), Text(row["statistic"]), f"{row['n']:,}", value)
+        whose = f"{row['among']}: " if row["by"] in ("judge", "step") else ""
+        whom = Text(printable(f"{whose}{row['measure']}"))
+        cells = (whom, Text(row["statistic"]), f"{row['n']:,}", value)
         table.add_row(*cells, Text(interval))
+    console.out.print(table)
+
+
+def print_reflections(made: Reflected) -> None:
+    """Print what a second judge says of a training's reflections, and some to read."""
+    frame = made.rows.to_pandas()
+    console.out.print(
+        f"{len(made.reflections):,} unsafe drafts of policy {printable(made.policy)} that were "
+        f"reflected upon, by judge {made.judge} beside {made.first}; causes by {made.causes}",
+        highlight=False,
+        markup=False,
+    )
+    _print_intervals(frame[frame["by"] == "all"], "over all steps, with 95 % intervals")
+    _print_steps(frame[frame["by"] == "step"])
+    for row in sample_to_read(made).to_dict("records"):
+        said = {True: "safe", False: "unsafe", None: "not judged"}[row["final_safe"]]
+        cause = {True: ", right cause", False: ", wrong cause", None: ""}[row["right_cause"]]
+        console.out.print(f"\n{row['sample_id']}, step {row['step']}: {said}{cause}", markup=False)
+        for part in ("draft", "reflection", "final"):
+            console.out.print(f"  {part}: {printable(row[part])}", highlight=False, markup=False)
+
+
+def _print_steps(frame: "pd.DataFrame") -> None:
+    """A line a group of steps, a column a measure."""
+    if not len(frame):
+        return
+    measures = list(dict.fromkeys(frame["measure"]))
+    table = Table(title="by step", title_justify="left")
+    table.add_column("steps")
+    for measure in measures:
+        table.add_column(measure, justify="right")
+    for steps, part in frame.groupby("among", sort=False):
+        own = part.set_index("measure")["value"]
+        table.add_row(str(steps), *(_number(own.get(measure), "") for measure in measures))
     console.out.print(table)
 
 

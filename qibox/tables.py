@@ -288,9 +288,9 @@ AUDITS = pa.schema(
     [
         ("judge", pa.string()),  # the one that is compared with
         ("other", pa.string()),
-        ("part", pa.string()),  # flags | scores | samples | box | bias | noise
+        ("part", pa.string()),  # flags | scores | samples | box | bias | noise | reflections
         ("measure", pa.string()),  # a flag, a score, a selection's box, a bias
-        ("by", pa.string()),  # all | risk | category | model | length
+        ("by", pa.string()),  # all | risk | category | model | length | judge | step
         ("among", pa.string()),  # which of them; null for all
         ("statistic", pa.string()),
         ("value", pa.float64()),  # null where it is not defined

@@ -70,9 +70,15 @@ def two_judges(run: Run, names: Sequence[str] = ()) -> tuple[JudgeManifest, Judg
 
 
 def audit(
-    run: Run, judge: JudgeManifest, other: JudgeManifest, selection: str | None = None
+    run: Run,
+    judge: JudgeManifest,
+    other: JudgeManifest,
+    selection: str | None = None,
+    again: Sequence[Row] = (),
 ) -> Audit:
     """Compare two judges of a run; the box is that of a selection, where one is named.
+
+    ``again``: what asking them twice came to (:func:`qibox.audit.noise.rows_again`).
 
     Raises:
         UsageError: one of them has not rated all answers yet, or no selection has that name.
@@ -90,7 +96,7 @@ def audit(
         pool, first, second = both_scores(run, (judge, other))
         found += sample_rows(first, second)
         found += [] if box is None else box_rows(pool, first, second, box)
-    rows = as_table(judge.name, other.name, found)
+    rows = as_table(judge.name, other.name, [*found, *again])
     return Audit(judge.name, other.name, rows, worst, answers, selection)
 
 

@@ -72,6 +72,9 @@ class PairwiseJudge:
         self._system = system_turn(
             system, RUBRIC if rubric is None else rubric, FORM if form is None else form, {}
         )
+        # If a list: of each comparison the sample, the score of the response shown first, and of
+        # the other, for an audit of what a place is worth.
+        self.heard: list[tuple[str, int, int]] | None = None
 
     def judge(self, samples: pa.Table, responses: pa.Table) -> pa.Table:
         """Return a score, or why there is none, for each response, in order.
@@ -83,6 +86,9 @@ class PairwiseJudge:
         pairings = [p for rows in _groups(ids) for p in self._pairings(rows, ids, texts)]
         shown = list(dict.fromkeys(o for a, b in pairings for o in ((a, b), (b, a))))
         read = dict(zip(shown, self._ask(samples, shown, ids, texts), strict=True))
+        if self.heard is not None:
+            said = [(ids[a], each) for (a, _), each in read.items()]
+            self.heard += [(i, *both) for i, both in said if not isinstance(both, Failure)]
         scores: list[list[int]] = [[] for _ in ids]
         failures: list[Failure | None] = [None] * len(ids)
         for a, b in pairings:

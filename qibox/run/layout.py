@@ -50,6 +50,11 @@ def audit_folder(judge: str, other: str, home: str = "") -> str:
     return f"{home}audits/judge={judge}/other={other}"
 
 
+def reflections_folder(policy: str, judge: str) -> str:
+    """The folder of what a second judge says of a training's reflections."""
+    return f"audits/policy={policy}/judge={judge}"
+
+
 def scores_path(shard: int, home: str = "") -> str:
     """The file of one shard's scores."""
     return f"{home}scores/shard-{shard:05d}.parquet"
