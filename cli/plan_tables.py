@@ -23,7 +23,8 @@ def print_plan(told: "Told") -> None:
     console.out.print(_answers(told))
     gpu = f", {whole.gpu_hours:,.1f} GPU-hours" if whole.gpu_hours else ""
     begin = f", {_time(whole.start_hours)} of it to begin"
-    _say(f"in all: {_time(whole.hours)}{begin}{gpu}; {size(told.disk)} of disk")
+    seconds = f" ({whole.hours * 3600:,.0f} s)"
+    _say(f"in all: {_time(whole.hours)}{seconds}{begin}{gpu}; {size(told.disk)} of disk")
     if told.box is not None:
         box, samples = told.box, told.job.samples
         _say(

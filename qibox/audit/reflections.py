@@ -97,7 +97,7 @@ def _asked(
             for samples in pool_rows(connection, sorted(set(frame["sample_id"]))):
                 here = frame[frame["sample_id"].isin(samples["sample_id"].to_pylist())]
                 causes, who = _causes(run, judge, engine, samples, here)
-                right = pd.Series(causes, here.index, object)
+                right = pd.Series(list[object](causes), here.index, object)
                 parts.append(_judged(asked, samples, here).assign(right_cause=right))
         finally:
             asked.close()
