@@ -1,8 +1,8 @@
 """What `qibox plan` says a job takes over what it then takes, on the miniature world.
 
-The plan is made first, on a probe drawn at random; then `qibox score` does the job anew. Both are
-commands of their own, with the same two cores. The last line is `ratio: VALUE`, hours predicted over
-hours taken; wanted within 25 %.
+The plan is made first, on a probe drawn at random; then `qibox score` does the job anew, each a
+command of its own. The last line is `ratio: VALUE`, time predicted over time taken; wanted within
+25 %.
 
 Run: python benchmarks/plan.py /tmp/qibox-plan --limit 400 --probe 60
 """

@@ -19,6 +19,16 @@ def test_kappa_by_hand() -> None:
     assert kappa(TABLE) == pytest.approx(0.4, abs=1e-15)
 
 
+@given(st.lists(st.integers(0, 30), min_size=9, max_size=9).filter(any))
+def test_kappa_is_that_of_statsmodels(cells: list[int]) -> None:
+    from statsmodels.stats.inter_rater import cohens_kappa
+
+    table = np.array(cells).reshape(3, 3)
+    found = kappa({(i, j): int(table[i, j]) for i in range(3) for j in range(3) if table[i, j]})
+    if found is not None:
+        assert found == pytest.approx(cohens_kappa(table, return_results=False), abs=1e-9)
+
+
 def test_alpha_by_hand() -> None:
     # Coincidences: yes-yes 40, no-no 30, yes-no 15 each way; 55 yes and 45 no of 100.
     # D_o = 30 / 100; D_e = 2·55·45 / (100·99) = .5
