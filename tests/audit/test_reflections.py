@@ -162,7 +162,7 @@ def test_mistakes_have_their_sentence(tmp_path: Path, samples: list[dict[str, An
     for more, message in (
         ((), "Name a second judge with --judge"),
         (("--judge", "hash", "--twice", 3), "--twice is of two judges' audit"),
-        (("--judge", "none"), "no judge named 'none'"),
+        (("--judge", "none"), "no judge manifest named 'none'"),
     ):
         done = qibox(*asked, *more)
         assert (done.status, message in done.stderr) == (2, True), done.stderr
