@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qibox.manifests.recipe import RecipeManifest
 
-# option → the recipe's field that it sets; a dot leads into rollout
+# option → the recipe's field that it sets; a dot leads into a group of them
 OVERRIDES = {
     "policy": "policy",
     "steps": "steps",
@@ -21,6 +21,7 @@ OVERRIDES = {
     "cost_limit": "cost_limit",
     "judge_gpus": "judge_gpus",
     "lora": "lora.rank",
+    "second_judge": "monitors.second_judge",
 }
 
 

@@ -105,6 +105,19 @@ if TYPE_CHECKING:
     "(tensorboard, wandb, mlflow, …); may be given again. Without it nothing is reported anywhere.",
 )
 @click.option(
+    "--on-alarm",
+    type=click.Choice(["warn", "stop", "rollback"]),
+    default="warn",
+    show_default=True,
+    help="When a monitor of the recipe sees a known failure: tell of it; stop, keeping a "
+    "checkpoint; or end with the policy of the last checkpoint before it.",
+)
+@click.option(
+    "--second-judge",
+    metavar="JUDGE",
+    help="Rates a sample of the rollouts every so many steps, to see whether the reward is hacked.",
+)
+@click.option(
     "--overwrite", is_flag=True, help="Replace a policy of that name, once the new one is whole."
 )
 @click.option("--dry-run", is_flag=True, help="Print what would be done, resolved, and stop.")
@@ -167,7 +180,8 @@ def command(
     if count > 1 and "WORLD_SIZE" not in os.environ:
         raise SystemExit(launched(count, sys.argv[1:]))
     conduct = {
-        option: options[option] for option in ("save_every", "overwrite", "report_to", "snapshots")
+        option: options[option]
+        for option in ("save_every", "overwrite", "report_to", "snapshots", "on_alarm")
     }
     url = None if judge.model is None else judge.model.at
     _train(opened, plan, wanted, folder, conduct | {"judge_at": url})

@@ -10,11 +10,13 @@ from contextlib import closing, contextmanager
 from qibox.engines.load import resolve_engine, visible_gpus
 from qibox.errors import UsageError, command
 from qibox.judges.base import Judge
+from qibox.judges.chosen import chosen_judges
 from qibox.judges.enduring import EnduringJudge
 from qibox.judges.load import load_judge, resolve_judge
 from qibox.judges.placing import at_place
 from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.recipe import RecipeManifest
+from qibox.run.directory import Run
 
 
 def needs_cards(judge: JudgeManifest) -> bool:
@@ -85,4 +87,21 @@ def asked_judge(judge: JudgeManifest, url: str | None, recipe: RecipeManifest) -
         return
     loaded = load_judge(at_place(judge, url))
     with closing(EnduringJudge(loaded, judge.name, together=judge.compares)) as found:
+        yield found
+
+
+@contextmanager
+def second_judge(run: Run, recipe: RecipeManifest) -> Iterator[Judge | None]:
+    """The judge that a recipe's monitors ask beside the one that rewards; None without one.
+
+    Raises:
+        UsageError: neither the run nor the package knows a judge of that name.
+        QiboxError: it cannot be started.
+    """
+    name = recipe.monitors.second_judge
+    if name is None:
+        yield None
+        return
+    (judge,) = chosen_judges([name], run.manifest.judges)
+    with asked_judge(judge, None, recipe) as found:
         yield found

@@ -28,17 +28,21 @@ from qibox.figures.training import training_figure
 from qibox.grpo.adapters import ADAPTER, MODEL, adapter_settings, save_policy
 from qibox.grpo.configuring import load_policy, training_arguments
 from qibox.grpo.data import training_dataset
-from qibox.grpo.judge_place import asked_judge
+from qibox.grpo.judge_place import asked_judge, second_judge
 from qibox.grpo.judging import SelectionJudge
+from qibox.grpo.learning import Conduct, learn, of_main
 from qibox.grpo.lengths import context_of, short_enough
-from qibox.grpo.progress_log import Keeper, Metrics, OnStep, ProgressLog
+from qibox.grpo.monitors.held_out import held_out
+from qibox.grpo.monitors.probes import Probes
+from qibox.grpo.monitors.watch import OnAlarm
+from qibox.grpo.progress_log import Metrics, OnStep
 from qibox.grpo.reporting import tracking
 from qibox.grpo.rollout import Rate
 from qibox.grpo.rollout_rows import RolloutWriter
 from qibox.grpo.room import check_room
 from qibox.grpo.sharding import check_sharded, sharded_by
 from qibox.grpo.snapshots import snapshot_callback
-from qibox.grpo.step_judge import JudgeStoppedError, StepJudge
+from qibox.grpo.step_judge import StepJudge
 from qibox.grpo.training_plan import TrainingPlan, changes, start_card, trained_already
 from qibox.grpo.unfinished import Unfinished, upload
 from qibox.judges.base import Judge
@@ -64,6 +68,7 @@ def train(
     judge_at: str | None = None,
     report_to: Sequence[str] = (),
     snapshots: Sequence[int] = (),
+    on_alarm: OnAlarm = "warn",
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> None:
     """Train a policy and write it into the run; go on where the same training was stopped.
@@ -78,10 +83,13 @@ def train(
         judge_at: where the judge's model is served; None: it is loaded here, or on judge_gpus.
         report_to: trackers that are told what is measured, under transformers' names.
         snapshots: rounds after which the policy is kept as it is then, as another policy.
-        tell: is told in a sentence which samples are left out.
+        on_alarm: when a monitor sees a known failure: tell of it and go on; stop, keeping a
+            checkpoint; or end with the policy of the last checkpoint before it.
+        tell: is told in a sentence which samples are left out, and of alarms.
 
     Raises:
-        QiboxError: a disk has no room, or the judge stopped answering; a checkpoint is kept then.
+        QiboxError: a disk has no room, the judge stopped answering, or an alarm was to stop it; a
+            checkpoint is kept then.
         UsageError: vLLM or a tracker is asked for and not installed, the processes do not share the
             prompts, or another training of this name is unfinished.
     """
@@ -96,31 +104,40 @@ def train(
     events = run.storage.path(f"{unfinished.folder}/tensorboard") if local else None
     with ExitStack() as stack:
         stack.enter_context(tracking(report_to, events))
-        judge = None  # before this process settles on its own card
+        judge = second = None  # before this process settles on its own card
         if main:
             judge = stack.enter_context(asked_judge(plan.judge, judge_at, recipe))
+            second = stack.enter_context(second_judge(run, recipe))
         own = stack.enter_context(tempfile.TemporaryDirectory(prefix="qibox-train-"))
         arguments = training_arguments(recipe, own, save_every, report_to)
-        arguments.output_dir, arguments.run_name = _of_main(own), plan.name
-        if _of_main(main and _finished(unfinished, run.storage, plan, overwrite)):
+        arguments.output_dir, arguments.run_name = of_main(own), plan.name
+        if of_main(main and _finished(unfinished, run.storage, plan, overwrite)):
             return
         rollouts = RolloutWriter(Storage(f"{run.storage.url}/{unfinished.folder}"))
         selection = read_selection(run.storage, plan.selection)
-        rate = _rate(plan, recipe, judge, selection)
+        harmless = held_out(run, selection, 0 if plan.judge.compares else recipe.monitors.probe)
+        rate = _rate(plan, recipe, judge, pa.concat_tables([selection, harmless]))
         trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
+        other = None if second is None else SelectionJudge(second, selection)
+        trainer.probes = Probes(recipe.monitors, other)
+        trainer.held_out = training_dataset(harmless, trainer.processing_class.tokenizer)
         check_sharded(trainer)
         if main:  # not before all has been loaded that may fail to load
             if trainer.left_out is not None:
                 tell(str(trainer.left_out))
             unfinished.claim(plan, overwrite=overwrite)
         snapshot = partial(_snapshot, run.storage, plan, recipe, snapshots, started)
-        rows = _learn(trainer, unfinished, rollouts, on_step, save_every, snapshot)
+        conduct = Conduct(on_step, save_every, on_alarm, tell, snapshot)
+        learned = learn(trainer, unfinished, rollouts, recipe.monitors, conduct)
         save_policy(trainer, recipe, plan.policy, Path(arguments.output_dir))
         arguments.distributed_state.wait_for_everyone()
         if main:
             seconds = time.monotonic() - started
-            lineage = _lineage(plan, rows, seconds, trainer)
-            _keep(run.storage, unfinished, Path(arguments.output_dir), lineage, rows, recipe)
+            lineage = _lineage(plan, learned.rows, seconds, trainer)
+            lineage["rolled_back"] = learned.rolled_back
+            _keep(
+                run.storage, unfinished, Path(arguments.output_dir), lineage, learned.rows, recipe
+            )
         arguments.distributed_state.wait_for_everyone()  # the directory is the main process's
 
 
@@ -154,43 +171,6 @@ def _snapshot(
     return snapshot_callback(storage, plan, recipe, steps, trainer, rows, lineage)
 
 
-def _learn(
-    trainer: Any,
-    unfinished: Unfinished,
-    rollouts: RolloutWriter,
-    on_step: OnStep,
-    save_every: int,
-    snapshot: Callable[[Any, list[Metrics]], Any],
-) -> list[Metrics]:
-    """Train from the last checkpoint, if there is one, to the end; what each round measured.
-
-    Raises:
-        JudgeStoppedError: the judge stopped answering; a checkpoint is kept then.
-    """
-    updates, scratch = trainer.num_iterations, trainer.args.output_dir
-    writes = unfinished if trainer.accelerator.is_main_process else None
-    found = _of_main(writes.restore(Path(scratch, "restored")) if writes else None)
-    if found is not None:
-        trainer.multiplier.value = found[1]["multiplier"]
-    log = ProgressLog(writes, updates, on_step)
-    keeper = Keeper(writes, updates, rollouts, log, trainer.multiplier)
-    trainer.add_callback(log.callback())
-    trainer.add_callback(snapshot(trainer, log.rows))
-    trainer.add_callback(keeper.callback())
-    try:
-        trainer.train(resume_from_checkpoint=f"{scratch}/restored" if found else None)
-    except JudgeStoppedError as error:
-        done = trainer.state.global_step // updates
-        if save_every and done and _of_main(unfinished.last_checkpoint()) != done:
-            trainer.save_checkpoint()
-        says = _how_to_go_on(error, save_every, done)
-        raise JudgeStoppedError(says, fields=["judge_at"] if done else []) from error
-    finally:
-        rollouts.flush()
-        log.write()
-    return log.rows
-
-
 def _keep(
     storage: Storage,
     unfinished: Unfinished,
@@ -211,28 +191,11 @@ def _keep(
     unfinished.finish(lineage)
 
 
-def _how_to_go_on(error: JudgeStoppedError, save_every: int, done: int) -> str:
-    """Say what is kept of a training that a judge ended, and what to do."""
-    if save_every and done:
-        return (
-            f"{error}; a checkpoint after step {done} is kept: bring the judge back, and the same "
-            "command, naming its place if it is elsewhere now, goes on from there"
-        )
-    return f"{error}; no step is kept: bring the judge back and give the same command again"
-
-
 def _finished(unfinished: Unfinished, storage: Storage, plan: TrainingPlan, anew: bool) -> bool:
     """Whether this very policy only had to be put in its place."""
     if not unfinished.settle():
         return False
     return not changes(storage, plan) if anew else trained_already(storage, plan)
-
-
-def _of_main(value: Any) -> Any:
-    """The main process's value, in every process."""
-    from accelerate.utils import broadcast_object_list
-
-    return broadcast_object_list([value])[0]
 
 
 def make_trainer(

@@ -22,6 +22,8 @@ from qibox.grpo.conversation import inserted_turn
 from qibox.grpo.credit import token_advantages
 from qibox.grpo.judging import Rating
 from qibox.grpo.lagrange import Multiplier, cost_of
+from qibox.grpo.monitors.probes import Probes, over_refusal
+from qibox.grpo.monitors.reflections import likeness
 from qibox.grpo.rollout import Rate, Trajectory, Turns, reward_of, roll_out
 from qibox.grpo.rollout_rows import rollout_metrics, rollout_row
 from qibox.grpo.rounds import RoundSampler, noise_seed
@@ -46,6 +48,8 @@ class SafetyTrainer(GRPOTrainer):
         self.multiplier = Multiplier(recipe.cost_limit, recipe.multiplier_rate)
         self._extra_rollouts = 0  # of the round
         self._drawn: Row = {}  # what TRL's rollout function returns
+        self.probes: Probes | None = None
+        self.held_out: Any = None  # a dataset of harmless samples that are not trained on
         self._settle_pictures()
         rollout = recipe.rollout
         self._turns = Turns([], [])
@@ -188,9 +192,26 @@ class SafetyTrainer(GRPOTrainer):
         if self._recipe.objective == "lagrangian":
             watched["multiplier"] = self.multiplier.value
             self.multiplier.ascend([row["cost"] for row in rows])
+        if self.probes is not None:
+            watched |= likeness(rows) | self.probes.second_opinion(step, rows)
+            watched |= self._ask_held_out() if self.probes.due(step) else {}
         for name, value in watched.items():
             if value is not None:
                 self._metrics["train"][name].append(value)
+
+    def _ask_held_out(self) -> dict[str, float | None]:
+        """Let the policy answer harmless samples that it is not trained on; all processes do."""
+        if not self.held_out:
+            return {}
+        world = self.accelerator.num_processes
+        rows = range(self.accelerator.process_index, len(self.held_out), world)
+        inputs = [self.held_out[row] for row in rows]
+        writer = PolicyWriter(self, with_images(inputs), with_images([self.held_out[0]])[0])
+        mine = list(range(len(inputs)))
+        drawn = writer.write(mine, [[] for _ in mine], self._recipe.rollout.max_draft_tokens)
+        texts = [writer.text(each.ids) for each in drawn]
+        ratings = self._rate([row["sample_id"] for row in inputs], texts)
+        return over_refusal(gather_object(ratings))
 
     def _priced(self, each: Trajectory) -> Row:
         if self._recipe.objective != "lagrangian":

@@ -3,7 +3,7 @@
 Lies in policies/<name>/training/, beside the policy that the new one may replace:
 
 - plan.yaml, what is trained; written first
-- rollouts/part-*.parquet and metrics.jsonl, growing
+- rollouts/part-*.parquet, metrics.jsonl and, where there were any, alarms.parquet, growing
 - checkpoints/RRRRRR/, after round R: the trainer's files and, last, whole.yaml, which lists them; a
   checkpoint without it is not there. Only the latest is kept
 - in the end model/, README.md and, last, policy.yaml: from then on the policy is whole, and
@@ -17,6 +17,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import xxhash
 
 from qibox.errors import UsageError
@@ -25,6 +26,7 @@ from qibox.policies.card import CARD
 from qibox.run.finished import POLICY_FILE
 from qibox.run.kept_files import check_files, file_hash, read_json_lines
 from qibox.run.storage import Storage
+from qibox.tables import ALARMS
 
 WHOLE = "whole.yaml"
 NEVER_KEPT = ("training_args.bin",)  # a pickle, with this machine's paths
@@ -109,6 +111,20 @@ class Unfinished:
         lines = [json.dumps(row) + "\n" for row in rows]
         self._storage.write_text(f"{self.folder}/metrics.jsonl", "".join(lines))
 
+    def alarms(self) -> list[dict[str, Any]]:
+        """Return the rows of alarms.parquet."""
+        path = f"{self.folder}/alarms.parquet"
+        there = self._storage.exists(path)
+        return self._storage.read_table(path).to_pylist() if there else []
+
+    def write_alarms(self, rows: list[dict[str, Any]]) -> None:
+        """Write alarms.parquet anew; none where there are none."""
+        path = f"{self.folder}/alarms.parquet"
+        if rows:
+            self._storage.write_table(path, pa.Table.from_pylist(rows, schema=ALARMS))
+        else:
+            self._storage.remove(path)
+
     def take(self, source: Path, part: str) -> None:
         """Put a directory of this machine among what the new policy is made of."""
         upload(source, self._storage, f"{self.folder}/{part}")
@@ -157,6 +173,7 @@ class Unfinished:
             if int(Path(file).stem.removeprefix("part-")) > number:
                 self._storage.remove(file)
         self.write_metrics([row for row in self.metrics() if row["step"] <= number])
+        self.write_alarms([row for row in self.alarms() if row["step"] <= number])
 
 
 def upload(source: Path, storage: Storage, folder: str) -> dict[str, str]:

@@ -199,6 +199,17 @@ ROLLOUTS = pa.schema(
     ]
 )
 
+ALARMS = pa.schema(  # a known failure that a training's monitors saw
+    [
+        ("step", pa.int32()),
+        ("monitor", pa.string()),  # reward hacking | template | loss of helpfulness | instability
+        ("measurement", pa.string()),  # that showed it, as metrics.jsonl calls it
+        ("value", pa.float64()),  # null: no finite number
+        ("threshold", pa.float64()),
+        ("sentence", pa.string()),
+    ]
+)
+
 EVALUATIONS = pa.schema(
     [
         ("policy", pa.string()),  # the policy's name in the run

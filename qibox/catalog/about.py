@@ -9,6 +9,7 @@ ABOUT: Final = {
     "scores": "One row a sample: quality, instability and its two parts, by the run's first judge.",
     "selections": "One row a sample of each selection: the prompt as trained on, the scores.",
     "rollouts": "One row a trajectory of a training: draft, reflection, final, reward, advantage.",
+    "alarms": "One row a known failure that a training's monitors saw, with its sentence.",
     "replicates": "One row a measure of an arm in a replicate of a comparison, after a step.",
     "comparisons": "One row an arm beside another in a measure: difference, intervals, p values.",
     "audits": "One row a number of a comparison of two judges: agreement, errors, biases, the box.",

@@ -25,6 +25,7 @@ TABLES = (
     "scores",
     "selections",
     "rollouts",
+    "alarms",
     "audits",
     "replicates",
     "comparisons",

@@ -17,6 +17,7 @@ from qibox.run.layout import judgments_path, pool_path, responses_path, scores_p
 from qibox.run.retrained import retrained, retrained_in
 from qibox.run.storage import Storage
 from qibox.tables import (
+    ALARMS,
     AUDITS,
     COMPARISONS,
     EVALUATIONS,
@@ -33,6 +34,7 @@ from qibox.tables import (
 
 SELECTIONS = pa.schema([("selection", pa.string()), *SELECTION])
 POLICY_ROLLOUTS = pa.schema([("policy", pa.string()), *ROLLOUTS])
+POLICY_ALARMS = pa.schema([("policy", pa.string()), *ALARMS])
 BENCHMARK = pa.field("benchmark", pa.string())
 
 _ANSWERED = re.compile(
@@ -48,7 +50,8 @@ def tables_of(run: Run) -> Iterator[tuple[str, pa.Schema, Iterable[Part]]]:
     yield from _own_tables(run)
     with_selections = run.storage if run.borrows_pool else storage
     yield "selections", SELECTIONS, _selections(with_selections) if with_selections else ()
-    yield "rollouts", POLICY_ROLLOUTS, _rollouts(storage) if storage else ()
+    yield "rollouts", POLICY_ROLLOUTS, _of_trainings(storage, "rollouts/") if storage else ()
+    yield "alarms", POLICY_ALARMS, _of_trainings(storage, "alarms.parquet") if storage else ()
     yield "audits", AUDITS, _audits(run.storage, run.home)
     yield "kept_rates", RATES, _rates(storage) if storage else ()
     for table, schema in (("replicates", REPLICATES), ("comparisons", COMPARISONS)):
@@ -115,15 +118,15 @@ def _selections(storage: Storage) -> Iterator[Part]:
             yield file, ds.field("selection") == name
 
 
-def _rollouts(storage: Storage) -> Iterator[Part]:
-    """Tables of every policy, also of one whose training goes on."""
+def _of_trainings(storage: Storage, part: str) -> Iterator[Part]:
+    """Tables of every policy, also of one whose training goes on: a file, or those of a folder."""
     files = storage.files("policies")
     whole = set(policy_names(storage))
     for file in files:
         _, name, *rest = file.split("/")
         if name not in whole and rest[:1] == ["training"]:
             rest = rest[1:]
-        if rest[:1] == ["rollouts"] and file.endswith(".parquet"):
+        if "/".join(rest).startswith(part) and file.endswith(".parquet"):
             yield file, ds.field("policy") == name
 
 

@@ -134,7 +134,8 @@ def chosen_boxes(storage: Storage, name: str) -> list[LabelledBox]:
 def training(storage: Storage, policy: str) -> "pd.DataFrame":
     """What each step of a training measured: the lines of its metrics.jsonl, by step.
 
-    A training that goes on is read as far as it has come.
+    A training that goes on is read as far as it has come. Where its monitors saw a known failure,
+    the column ``alarm`` names it at its step.
 
     Raises:
         UsageError: the run has no policy of that name, or it keeps no measurements.
@@ -149,12 +150,25 @@ def training(storage: Storage, policy: str) -> "pd.DataFrame":
             if policy in policy_names(storage):
                 listed = storage.read_mapping(policy_path(policy, POLICY_FILE)).get("files", ())
                 check_files(storage, policy_path(policy), listed, "metrics.jsonl")
-            return pd.DataFrame(map(_finite, read_json_lines(storage, name)))
+            frame = pd.DataFrame(map(_finite, read_json_lines(storage, name)))
+            return _with_alarms(storage, name.replace("metrics.jsonl", "alarms.parquet"), frame)
     there = ", ".join(policy_names(storage)) or "none yet"
     raise UsageError(
         f"no measurements of a policy named '{policy}' in run {storage.url} (there: {there}): "
         f"{command('train', storage.url, name=policy)} makes them"
     )
+
+
+def _with_alarms(storage: Storage, name: str, frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The steps, with the alarms that were raised at them; one at a step that was rolled back too.
+
+    A step has one name: of several alarms the first.
+    """
+    if not storage.exists(name):
+        return frame
+    raised = storage.read_table(name, ["step", "monitor"]).to_pandas()
+    raised = raised.rename(columns={"monitor": "alarm"}).drop_duplicates("step")
+    return frame.merge(raised, on="step", how="outer")
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:

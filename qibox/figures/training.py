@@ -27,7 +27,8 @@ def training_figure(policies: "Mapping[str, pd.DataFrame]") -> "Figure":
     """Six panels by step: reward, unsafe drafts, corrected, groups without spread, KL, length.
 
     ``policies`` has for each name a frame of :func:`qibox.figures.data.training`. A measurement
-    that a training does not have is left out of its panel.
+    that a training does not have is left out of its panel. A dotted line is an alarm, named above
+    the reward.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -54,9 +55,31 @@ def training_figure(policies: "Mapping[str, pd.DataFrame]") -> "Figure":
                 axes.plot(known["step"], values, color=colour, alpha=0.25, linewidth=0.7)
                 values = values.rolling(SMOOTH, min_periods=1).mean()
             axes.plot(known["step"], values, line, color=colour, label=label(policy))
+    for place, frame in enumerate(policies.values()):
+        _alarms(figure, frame, COLOURS[place % len(COLOURS)])
     for axes in figure.axes[-3:]:
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     if len(policies) > 1:
         figure.axes[0].legend(fontsize=7.5)
     return figure
+
+
+def _alarms(figure: "Figure", frame: "pd.DataFrame", colour: str) -> None:
+    """A line through all panels at each step at which a monitor saw a known failure."""
+    if "alarm" not in frame:
+        return
+    for row in frame.dropna(subset=["alarm"]).to_dict("records"):
+        for axes in figure.axes:
+            axes.axvline(row["step"], color=colour, linestyle=":", linewidth=1.0)
+        first = figure.axes[0]
+        first.annotate(
+            label(row["alarm"]),
+            (row["step"], 1),
+            xycoords=("data", "axes fraction"),
+            fontsize=6.5,
+            color=colour,
+            rotation=90,
+            va="top",
+            ha="right",
+        )

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from qibox.fields import Added, Deciding, Operating
 from qibox.manifests.common import Checked, Manifest
+from qibox.manifests.monitors import Monitors
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -145,6 +146,7 @@ class RecipeManifest(Manifest):
     bf16: Deciding[bool] = False  # forward and backward pass; weights are float32 either way
     use_vllm: Deciding[bool] = False  # draw rollouts with vLLM, in the training's processes
     vllm: Deciding[Vllm] = Vllm()
+    monitors: Operating[Monitors] = Monitors()  # what is watched for as it trains
     seed: Deciding[Annotated[int, Field(ge=0, lt=2**32)]] = 0  # as numpy takes them
 
     @model_validator(mode="after")

@@ -207,6 +207,8 @@ def _(cells: Any, context: Any, html: Any, mo: Any, policies: Any, training: Any
     mo.vstack(
         [
             mo.Html(training.curves(context, policies.value)),
+            mo.Html(html.heading("Alarms")),
+            mo.Html(training.alarms(context, policies.value)),
             mo.Html(html.heading("Evaluations")),
             mo.Html(cells.picture(context, "evaluation", policies.value)),
             mo.Html(training.rates(context, policies.value)),

@@ -78,6 +78,16 @@ def curves(context: Context, names: Sequence[str]) -> str:
     return picture(context, "training", known)
 
 
+def alarms(context: Context, names: Sequence[str]) -> str:
+    """What the monitors of some policies' trainings saw, in a sentence each."""
+    return asked(
+        context,
+        "select policy, step, monitor, measurement, round(value, 4) as value, "
+        f"round(threshold, 4) as threshold, sentence from alarms where policy in {listed(names)} "
+        "order by all",
+    )
+
+
 def rollouts(context: Context, names: Sequence[str], step: int | None, words: str) -> str:
     """Draft, reflection and correction of a step's rollouts that contain some words."""
     at = "true" if step is None else f"step = {step:d}"

@@ -181,6 +181,14 @@ def test_shares_are_in_percent_and_what_was_not_measured_is_not_drawn() -> None:
     assert not corrected.lines
 
 
+def test_an_alarm_is_a_line_through_all_panels_and_named_once() -> None:
+    raised = steps(4).assign(alarm=[None, None, "template", None])
+    figure = training_figure({"one": raised})
+    for axes in figure.axes:
+        assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == ":"] == [3]
+    assert [each.get_text() for each in figure.axes[0].texts] == ["template"]
+
+
 def test_the_measures_are_those_of_an_evaluation() -> None:
     assert SHARES == measures.SHARES
     assert (*SHARES, *SCORES) == measures.MEASURES
