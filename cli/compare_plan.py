@@ -31,6 +31,7 @@ TRAININGS = {
     "scalar": "--reward scalar",
     "lagrangian": "--objective lagrangian --rollout plain",
 }
+OURS = ("--seed", "--name", "--selection", "--overwrite", "--dry-run")  # no arm's to give
 STEPS, SEEDS = 60, 6
 OWN = ("selections", "trainings", "seeds", "size", "name")  # options that no field is called after
 
@@ -122,8 +123,14 @@ def _check_words(plan: "ComparisonManifest") -> None:
         for name, text in (("select", arm.select), ("train", arm.train)):
             sub = load_command(name)
             assert sub is not None, name
+            words = shlex.split(text)
+            given = [word for word in words if word.partition("=")[0] in OURS]
+            if given:
+                raise UsageError(
+                    f"arm '{arm.name}': {given[0]} is given by the comparison itself: leave it out"
+                )
             try:
-                with sub.make_context(name, ["run", *shlex.split(text)]):
+                with sub.make_context(name, ["run", *words]):
                     pass
             except click.ClickException as error:
                 raise UsageError(

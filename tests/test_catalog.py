@@ -48,6 +48,7 @@ def test_every_table_is_a_view_with_its_rows(sql: duckdb.DuckDBPyConnection) -> 
         "selections": 0,
         "rejects": 10,
         "rollouts": 0,
+        "alarms": 0,
         "audits": 0,
         "replicates": 0,
         "comparisons": 0,

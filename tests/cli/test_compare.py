@@ -86,6 +86,11 @@ def test_a_plan_is_printed_with_its_power_and_its_words_are_read_first(run: Path
     done = qibox("compare", run, path, "--plan")
     assert done.status == 2
     assert "arm 'two', select --rnd 8: No such option" in done.stderr
+    arms[1]["select"] = "--random 8 --seed 3"
+    path.write_text(yaml.safe_dump(plan))
+    done = qibox("compare", run, path, "--plan")
+    assert done.status == 2
+    assert "arm 'two': --seed is given by the comparison itself: leave it out" in done.stderr
     assert not (run / "comparisons").exists()
 
 

@@ -118,6 +118,7 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
         "cost_limit": 0.125,
         "judge_gpus": 2,
         "lora": 8,
+        "second_judge": "hash",
     }
     assert values.keys() == OVERRIDES.keys()
     changed = overridden(recipe, values)
@@ -125,6 +126,7 @@ def test_every_override_reaches_its_field_of_the_recipe() -> None:
     assert (changed.rollout.unsafe, changed.credit) == ("plain", "recovery")
     assert changed.lora is not None
     assert changed.lora.rank == 8
+    assert changed.monitors.second_judge == "hash"
     assert (changed.reward, changed.learning_rate) == ("scalar", 0.25)
     assert (changed.updates_per_batch, changed.refill) == (2, 3)
     assert (changed.objective, changed.cost_limit) == ("lagrangian", 0.125)
