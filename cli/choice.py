@@ -7,8 +7,7 @@ from qibox.cli import console
 from qibox.cli.cells import printable
 from qibox.selection.choose import Choice
 from qibox.selection.frame import Frame
-from qibox.selection.mix import starved
-from qibox.selection.quotas import shortfalls
+from qibox.selection.notes import steering, warnings
 
 
 def show(choice: Choice) -> None:
@@ -20,13 +19,12 @@ def show(choice: Choice) -> None:
             highlight=False,
             markup=False,
         )
-    frame = choice.request.frame
-    warnings = starved(choice.mix)
-    if frame is not None:
-        console.out.print(_frame_table(choice, frame))
-        warnings = [*shortfalls(frame, choice.quotas), *warnings]
+    for sentence in steering(choice):
+        console.out.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
+    if choice.request.frame is not None:
+        console.out.print(_frame_table(choice, choice.request.frame))
     console.out.print(_mix_table(choice))
-    for warning in warnings:
+    for warning in warnings(choice):
         sentence = printable(f"Warning: {warning}")
         console.err.print(sentence, style="yellow", highlight=False, markup=False, soft_wrap=True)
 

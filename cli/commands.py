@@ -13,6 +13,7 @@ COMMANDS = (  # in the order of the work
     "score",
     "status",
     "select",
+    "intervals",
     "train",
     "eval",
     "compare",

@@ -102,6 +102,8 @@ SCORES = pa.schema(
         ("disagreement", pa.float64()),  # D
         ("self_instability", pa.float64()),  # V
         ("safe_rate", pa.float64()),  # each model weighing the same, [0, 1]
+        # how far a model's own answers differ in safety; null in files of before there was one
+        ("safety_spread", pa.float64()),
         # answers whose score is of their reasoning as well, each model weighing the same, [0, 1];
         # null in older files and under judges that do not tell
         ("reasoned_share", pa.float64()),
@@ -111,7 +113,8 @@ SCORES = pa.schema(
     ]
 )
 
-UNSELECTED = ("sample_id", "reasoned_share", "reason")  # of the scores, not in a selection
+# Of the scores, what a selection does not have.
+UNSELECTED = ("sample_id", "safety_spread", "reasoned_share", "reason")
 
 REJECTS = pa.schema(
     [

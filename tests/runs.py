@@ -45,6 +45,8 @@ def sample(
     image: bytes | None = b"",
     question: str | None = None,
     says: str | None = None,
+    spread: float | None = None,
+    safe_rate: float = 0.5,
 ) -> Row:
     """One sample and its scores; the picture is drawn unless it is given or None (text only).
 
@@ -65,7 +67,8 @@ def sample(
         "instability": instability,
         "disagreement": instability,
         "self_instability": 0.0 if instability is not None else None,
-        "safe_rate": 0.5 if quality is not None else None,
+        "safe_rate": safe_rate if quality is not None else None,
+        "safety_spread": spread,
         "n_models": len(MODELS) if quality is not None else 0,
         "n_judged": len(MODELS) * K if quality is not None else 0,
         "reason": None if quality is not None else "0 models judged, 2 needed",

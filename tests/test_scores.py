@@ -41,7 +41,7 @@ def sample(scores: dict[str, list[float | None]], safe: bool | None = True) -> l
 
 def test_a_complete_sample_by_hand() -> None:
     # a: 4, 8 → μ 6, v 4; b: 10, 10 → μ 10, v 0. Q = 8; D² = ((6 − 8)² + (10 − 8)²) / 2 = 4;
-    # V² = (4 + 0) / 2 = 2; U² = 6. Safe: a 1/2, b 1 → 3/4.
+    # V² = (4 + 0) / 2 = 2; U² = 6. Safe: a 1/2, b 1 → 3/4; spread: a 2/1 · 1/4, b 0 → 1/4.
     rows = [("i", "a", 4.0, False), ("i", "a", 8.0, True)]
     rows += [("i", "b", 10.0, True), ("i", "b", 10.0, True)]
     (row,) = scored(rows)
@@ -52,6 +52,7 @@ def test_a_complete_sample_by_hand() -> None:
         "disagreement": 2.0,
         "self_instability": 1.414214,  # √2 = 1.414213562…
         "safe_rate": 0.75,
+        "safety_spread": 0.25,
         "reasoned_share": None,
         "n_models": 2,
         "n_judged": 4,
@@ -246,13 +247,14 @@ def test_equal_scores_have_no_instability_at_all(rows: list[list[float]], value:
 SQL = """
 WITH cells AS (
   SELECT sample_id, model, avg(score) AS mu, var_pop(score) AS v, count(score) AS n,
-         avg(CASE WHEN score IS NOT NULL AND safe IS NOT NULL THEN safe::INT END) AS safe
+         avg(CASE WHEN score IS NOT NULL AND safe IS NOT NULL THEN safe::INT END) AS safe,
+         var_samp(CASE WHEN score IS NOT NULL AND safe IS NOT NULL THEN safe::INT END) AS spread
   FROM judgments GROUP BY ALL HAVING count(score) >= $min_responses
 )
 SELECT sample_id, round(avg(mu), 6) AS quality, round(stddev_pop(mu), 6) AS disagreement,
        round(sqrt(avg(v)), 6) AS self_instability,
        round(sqrt(var_pop(mu) + avg(v)), 6) AS instability, round(avg(safe), 6) AS safe_rate,
-       count(*) AS n_models
+       round(avg(spread), 6) AS safety_spread, count(*) AS n_models
 FROM cells GROUP BY sample_id HAVING count(*) >= $min_models
 """
 

@@ -21,6 +21,9 @@ class Edge(Checked):
         return self
 
 
+Rank = Literal["instability", "safety-spread", "trainee", "weights", "random"]
+
+
 class BoxManifest(Manifest):
     """Edges are included: q_low ≤ quality ≤ q_high and instability ≥ u_min."""
 
@@ -29,6 +32,6 @@ class BoxManifest(Manifest):
     u_min: Deciding[Edge]
     limit: Deciding[Annotated[int, Field(ge=1)] | None] = None  # most samples let through
     # who goes first under a limit
-    rank: Deciding[Literal["instability", "random"]] = "instability"
+    rank: Deciding[Rank] = "instability"
     # what a quantile is taken over
-    within: Deciding[Literal["pool", "risk", "category", "source"]] = "pool"
+    within: Deciding[Literal["pool", "risk", "category", "source", "severity", "risky"]] = "pool"

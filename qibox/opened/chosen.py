@@ -1,17 +1,18 @@
 """A choice in Python: the ids that a box lets through, written as a selection only if asked."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args
 
 import duckdb
 import pyarrow as pa
 
 from qibox.errors import UsageError
-from qibox.manifests.box import BoxManifest, Edge
+from qibox.manifests.box import BoxManifest, Edge, Rank
 from qibox.manifests.load import load_manifest
 from qibox.opened.table import Table
 from qibox.run.directory import Run
 from qibox.selection.choose import Choice, choose
-from qibox.selection.request import OPEN_BOX, Request, Within, at_random, by_box
+from qibox.selection.request import OPEN_BOX, Request, Steering, at_random, by_box
 from qibox.selection.write import write_selection
 
 if TYPE_CHECKING:
@@ -50,37 +51,61 @@ class Chosen(Table):
 
 
 def asked(
-    q_band: tuple[float, float] | None,
-    u_min: float | None,
-    box: str | None,
-    random: int | None,
-    limit: int | None,
-    within: Within | None,
-    seed: int,
-    name: str,
+    box: BoxManifest, named: bool, random: int | None, steering: Steering, **how: Any
 ) -> Request:
-    """The request for these edges over a named box, or over none; or for some at random.
+    """The request for a box, or for some at random; ``how`` as :func:`by_box` has it.
+
+    ``named`` tells whether the box is one that was asked for, and not an open one.
 
     Raises:
-        UsageError: neither box nor number is given or both are, or an edge is no finite number.
+        UsageError: neither box nor number is given or both are, or they do not go together.
     """
-    edges: dict[str, Any] = {}
-    if q_band is not None:
-        edges |= {"q_low": _edge(q_band[0]), "q_high": _edge(q_band[1])}
-    if u_min is not None:
-        edges["u_min"] = _edge(u_min)
     if random is not None:
-        if edges or box is not None or limit is not None:
+        if named or box.limit is not None or how.pop("size") is not None:
             raise UsageError(
                 f"{random} samples at random are drawn without a box: give one of both"
             )
-        return at_random(random, name, within, seed)
-    if not edges and box is None:
+        return at_random(random, steering=steering, **how)
+    if not named and steering.where is None and steering.weights is None:
         raise UsageError("no box is given: give q_band=(LO, HI) and u_min=X, or box=NAME")
-    if limit is not None:
-        edges["limit"] = limit
+    return by_box(box, steering=steering, **how)
+
+
+def edges_over(
+    q_band: tuple[float, float] | None,
+    u_min: float | None,
+    box: str | None,
+    limit: int | None,
+    rank: str | None,
+) -> tuple[BoxManifest, bool]:
+    """The named box, or an open one, with what is given put over it; and whether one was asked for.
+
+    Raises:
+        UsageError: an edge is no finite number, there is no such box or rank.
+    """
+    over: dict[str, Any] = {}
+    if q_band is not None:
+        over |= {"q_low": _edge(q_band[0]), "q_high": _edge(q_band[1])}
+    if u_min is not None:
+        over["u_min"] = _edge(u_min)
+    if rank is not None and rank not in get_args(Rank):
+        raise UsageError(f"no rank '{rank}': ranks are {', '.join(get_args(Rank))}")
+    named = bool(over) or box is not None or rank not in (None, "instability", "random")
+    over |= {key: value for key, value in (("limit", limit), ("rank", rank)) if value is not None}
     base = OPEN_BOX if box is None else load_manifest(BoxManifest, box)
-    return by_box(base.model_copy(update=edges), name, within, seed)
+    return base.model_copy(update=over), named
+
+
+def steering_of(given: Mapping[str, Any]) -> Steering:
+    """What steers a choice besides, by name.
+
+    Raises:
+        TypeError: there is no such thing.
+    """
+    unknown = given.keys() - Steering.model_fields.keys()
+    if unknown:
+        raise TypeError(f"select() takes no '{min(unknown)}'")
+    return Steering(**given)
 
 
 def _edge(value: float) -> Edge:

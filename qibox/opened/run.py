@@ -1,6 +1,6 @@
 """A run in Python: SQL over its tables, one sample with all that is known of it, its selections."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -214,23 +214,34 @@ class OpenRun:
         random: int | None = None,
         limit: int | None = None,
         within: "Within | None" = None,
+        rank: str | None = None,
+        size: int | None = None,
+        stratify: str | None = None,
+        quota: Sequence[str] = (),
         seed: int = 0,
         name: str = "default",
+        **steering: Any,
     ) -> "Chosen":
         """The samples that a box lets through, or some at random; nothing is written.
 
         Edges are compared with the scores as written, both ends of the band included; they are put
-        over ``box``, a manifest's name or path. ``.write()`` of what comes back does as
-        `qibox select` does.
+        over ``box``, a manifest's name or path. ``rank``, ``size``, ``stratify``, ``quota`` and
+        what steers besides (``where``, ``weights``, ``policy``, ``twins`` in percent) are as
+        `qibox select` has them, and ``.write()`` of what comes back does as that does.
 
         Raises:
             UsageError: the run is not scored, neither box nor number is given or both are, or an
                 edge is none.
             QiboxError: no sample is let through.
         """
-        from qibox.opened.chosen import Chosen, asked
+        from qibox.opened.chosen import Chosen, asked, edges_over, steering_of
+        from qibox.selection.frame import make_frame
 
-        request = asked(q_band, u_min, box, random, limit, within, seed, name)
+        how: dict[str, Any] = {"within": within, "seed": seed, "name": name}
+        how["frame"] = make_frame(stratify, quota) if stratify is not None else None
+        how["size"] = size
+        edges = edges_over(q_band, u_min, box, limit, rank)
+        request = asked(*edges, random, steering_of(steering), **how)
         return Chosen(self.run, request, self._connection)
 
     def sample(self, sample_id: str) -> Sample:

@@ -110,6 +110,7 @@ class Run:
         self.home = home
         self.pool_home = home if pool_home is None else pool_home
         self._responses: dict[tuple[str, tuple[Shard, ...]], list[Unit]] = {}  # keys take a while
+        self._judgments: dict[tuple[str, tuple[Shard, ...]], list[Unit]] = {}
 
     @property
     def url(self) -> str:
@@ -205,6 +206,12 @@ class Run:
         A judge that compares is given what the whole panel said; policies that are evaluated are
         compared with themselves alone, so that one more changes nothing of the others.
         """
+        wanted = (judge.model_dump_json(), tuple(shards))
+        if wanted not in self._judgments:
+            self._judgments[wanted] = self._judgments_units(judge, shards)
+        return list(self._judgments[wanted])
+
+    def _judgments_units(self, judge: JudgeManifest, shards: Sequence[Shard]) -> list[Unit]:
         responses = [self.responses_units(model, shards) for model in self.manifest.panel.models]
         together = zip(*responses, strict=True)
         panel = {each[0].shard: [unit.key for unit in each] for each in together}

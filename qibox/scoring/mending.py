@@ -55,13 +55,6 @@ def find_mends(
         return {unit.path: mend for unit, mend in zip(standing, found, strict=True) if mend}
 
 
-def stale_units(storage: Storage, units: Sequence[Unit]) -> list[Unit]:
-    """Those units whose file stands and has yet to follow what was mended before it."""
-    names = {name for unit in units for name in (unit.path, *unit.inputs)}
-    footers = read_footers(storage, names)
-    return [unit for unit in units if unit.path in footers and is_stale(unit, footers)]
-
-
 def inputs_edition(storage: Storage, unit: Unit) -> str | None:
     """The joint edition of the files that a unit is made of, as they stand."""
     return joint_edition([_edition(storage, name) for name in unit.inputs])

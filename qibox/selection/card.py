@@ -13,6 +13,7 @@ from qibox.selection.choose import Choice
 from qibox.selection.figure import FIGURE
 from qibox.selection.frame import quota_text
 from qibox.selection.mix import MixRow, starved
+from qibox.selection.notes import steering, warnings
 from qibox.selection.quotas import shortfalls
 
 UNKNOWN_LICENSE = "unknown"  # the hub's word for it
@@ -32,6 +33,7 @@ def dataset_card(run: Run, choice: Choice, command: str | None = None) -> str:
             *_picture(),
             *_edges(choice),
             *_frame(choice),
+            *_steering(choice),
             *_mix(choice.mix),
             *audit_section(run),
             *_reproduce(command),
@@ -155,6 +157,15 @@ def _frame(choice: Choice) -> list[str]:
         *short,
         *([""] if short else []),
     ]
+
+
+def _steering(choice: Choice) -> list[str]:
+    how = [f"- {sentence}." for sentence in steering(choice)]
+    told = {*starved(choice.mix)}
+    if choice.request.frame is not None:
+        told |= {*shortfalls(choice.request.frame, choice.quotas)}
+    less = [f"- Short: {each}." for each in warnings(choice) if each not in told]
+    return ["## Also", "", *how, *less, ""] if how or less else []
 
 
 def _words(edge: Edge) -> str:

@@ -1,67 +1,34 @@
 """Which samples are let through: the box on the written scores, in SQL.
 
-Reads a run's pool and scores; writes nothing. A null score is in no box. Under a limit the most
-unstable go first (ties by sample_id), or whichever come first by md5("<seed>:<sample_id>"), which
-any tool can recompute. Taken within strata, a limit is shared out in proportion: who is in the
-first tenth of its own stratum goes before who is in the second tenth of another. In a frame each
-stratum gives its own number (:mod:`qibox.selection.quotas`), in the same order.
+Reads a run's pool and scores, and of a profile or the judgments what a request asks of them; writes
+nothing. A null score is in no box. Under a limit the first by rank go first
+(:mod:`qibox.selection.ranking`; ties by sample_id). Taken within strata, a limit is shared out in
+proportion: who is in the first tenth of its own stratum goes before who is in the second tenth of
+another. In a frame each stratum gives its own number (:mod:`qibox.selection.quotas`), in the same
+order. Twins (:mod:`qibox.selection.twins`) come after all others, as many as are left to give.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import duckdb
 import pyarrow as pa
 
 from qibox.catalog.connect import reading
 from qibox.errors import QiboxError, UsageError, command
+from qibox.likeness.kept import Told, pool_likeness
 from qibox.run.directory import Run
-from qibox.scoring.mending import stale_units
-from qibox.selection.edges import StratumBox, stratum_boxes
+from qibox.selection.confident import keep_confident
+from qibox.selection.edges import StratumBox
 from qibox.selection.mix import MixRow, count_mix
-from qibox.selection.quotas import QuotaRow, allot, check_values
+from qibox.selection.nearest import Nearest, nearest
+from qibox.selection.quotas import QuotaRow, check_values
 from qibox.selection.request import Request
-
-# Every sample of the pool, with what it is grouped by and its scores.
-_SAMPLES = """
-create temp table samples as
-select sample_id, coalesce(risk, 'unknown') as risk, coalesce(category, 'unknown') as category,
-       coalesce(severity::varchar, 'unknown') as severity, coalesce(source, 'unknown') as source,
-       quality, instability
-from pool left join scores using (sample_id)
-"""
-
-_CANDIDATES = """
-create temp table candidates as
-select sample_id, quality, instability, risk, category, severity, source, {stratum} as stratum
-from samples where quality is not null and instability is not null
-"""
-
-_PASSED = """
-create temp table passed as
-select candidates.* from candidates join boxes using (stratum)
-where quality between q_low and q_high and instability >= u_min
-"""
-
-_CHOSEN = """
-create temp table chosen as
-with ranked as (
-    select *, row_number() over (partition by stratum order by {rank}) as place,
-           count(*) over (partition by stratum) as size
-    from passed
-)
-select sample_id, stratum, quality, instability from ranked
-order by (place - 0.5) / size, {rank} limit {limit}
-"""
-
-
-_CHOSEN_IN_FRAME = """
-create temp table chosen as
-with ranked as (
-    select *, row_number() over (partition by {columns} order by {rank}) as place from passed
-)
-select sample_id, stratum, quality, instability
-from ranked join quotas using ({columns}) where place <= take
-"""
+from qibox.selection.samples import fill_samples, ids, none_scored, views_of
+from qibox.selection.scored import require_scores
+from qibox.selection.taking import apply_box, count, take
+from qibox.selection.twins import Twins, add_twins, fill_shared
 
 
 @dataclass(frozen=True)
@@ -71,56 +38,91 @@ class Choice:
     request: Request
     boxes: tuple[StratumBox, ...]  # empty for a random choice
     samples: int  # in the pool
-    scored: int  # that have scores, so could be chosen
-    passed: int  # in the box, before the limit
+    scored: int  # of those that meet the condition, have scores, so could be chosen
+    passed: int  # in the box and not left out, before the limit
     chosen: pa.Array  # sample_id, sorted
     by_stratum: dict[str, tuple[int, int]]  # passed and chosen, where a box was asked for
     sources: dict[str, int]  # chosen samples of each source
     mix: tuple[MixRow, ...]
     quotas: tuple[QuotaRow, ...] = ()  # of each stratum, where a frame was asked for
+    met: int | None = None  # samples of the pool that meet the condition, where there is one
+    unranked: int = 0  # in the box, but without what they would be ranked by
+    unsure: int | None = None  # in the box, but not as surely as was asked
+    policy: str | None = None  # whose profile was asked
+    twins: Twins | None = None
+    nearest: Nearest | None = None  # the box that gives what this one does not
+
+    @property
+    def short(self) -> int:
+        """How many samples fewer than were asked for."""
+        return max(0, (self.request.wanted or 0) - len(self.chosen))
 
 
-def choose(run: Run, request: Request) -> Choice:
+def choose(
+    run: Run,
+    request: Request,
+    left_out: Iterable[str] = (),
+    *,
+    keep: bool = True,
+    told: Told | None = None,
+) -> Choice:
     """Choose from a scored run.
+
+    Samples ``left_out`` are in no selection, but edges and quotas count them. Twins are told by
+    pictures' digests: ``keep`` and ``told`` as in :func:`qibox.likeness.kept.pool_likeness`.
 
     Raises:
         UsageError: the run is not scored to its end, fewer samples are scored than are to be
-            drawn at random, or a quota names a value that the pool does not have.
+            drawn at random, a quota names a value that the pool does not have, or an expression
+            cannot be asked.
         QiboxError: no sample is let through.
     """
-    _require_scores(run)
-    with reading(run, ("pool", "scores")) as connection:
-        return _choose(connection, run, request)
+    require_scores(run)
+    with reading(run, views_of(run, request)) as connection:
+        policy = fill_samples(connection, run, request)
+        connection.register("left_ids", ids(left_out))
+        connection.execute("create temp table left_out as from left_ids")
+        if request.twins is not None:
+            fill_shared(connection, pool_likeness(run, keep=keep, told=told))
+        return _choose(connection, run, request, policy)
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -> Choice:
-    connection.execute(_SAMPLES)
-    stratum = "'pool'" if request.within == "pool" else request.within
-    connection.execute(_CANDIDATES.format(stratum=stratum))
-    samples, scored = _count(connection, "samples"), _count(connection, "candidates")
+def _choose(
+    connection: duckdb.DuckDBPyConnection, run: Run, request: Request, policy: str | None
+) -> Choice:
+    scored = count(connection, "candidates")
     if not scored:
-        raise QiboxError(
-            f"none of the {samples} samples of {run.storage.url} has scores: ask "
-            f'`qibox sql {run.storage.url} "select reason, count(*) from scores group by all"`'
-        )
+        raise none_scored(connection, run, request)
     if request.frame is not None:
         check_values(connection, request.frame)
-    boxes = _apply(connection, request)
-    passed = _count(connection, "passed")
+    boxes, unranked = apply_box(connection, request)
+    if not count(connection, "passed"):
+        raise _unranked(request, unranked) if unranked else _empty(connection, run, boxes)
+    unsure = None
+    if request.min_confidence is not None:
+        unsure = keep_confident(connection, run, request.min_confidence, request.seed)
+    passed = count(connection, "passed")
     if not passed:
-        raise _empty(connection, run, boxes)
+        raise QiboxError(
+            f"none of the {unsure} samples in the box lies in it in {request.min_confidence:g} of "
+            f"the resamples: ask for less ({command('intervals', run.storage.url)} tells how many "
+            "lie how surely in it)",
+            fields=["min_confidence"],
+        )
     if request.random and request.random > scored:
         raise UsageError(
             f"{request.random} samples at random are more than there are: "
             f"{scored} samples of {run.storage.url} have scores",
             fields=["random"],
         )
-    quotas = _take(connection, request, passed)
+    quotas, twins = _fill(connection, request, passed)
     chosen = connection.sql("select sample_id from chosen order by sample_id").to_arrow_table()
+    index = run.pool_index()
+    assert index is not None, "a scored run has an index"
     return Choice(
         request=request,
         boxes=tuple(boxes),
-        samples=samples,
+        samples=index.samples,
         scored=scored,
         passed=passed,
         chosen=chosen["sample_id"].combine_chunks().cast(pa.string()),
@@ -128,69 +130,79 @@ def _choose(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -
         sources=_sources(connection),
         mix=tuple(count_mix(connection)),
         quotas=tuple(quotas),
+        met=count(connection, "samples") if request.where is not None else None,
+        unranked=unranked,
+        unsure=unsure,
+        policy=policy,
+        twins=twins,
+        nearest=_nearest(connection, request, boxes, quotas),
     )
 
 
-def _require_scores(run: Run) -> None:
-    index = run.pool_index()
-    units = run.scores_units(index.shards()) if index else []
-    done = sum(run.storage.table_key(unit.path) == unit.key for unit in units)
-    if not units or done < len(units):
-        state = f"scored on {done} of its {len(units)} shards" if units else "not scored yet"
-        raise UsageError(f"run {run.storage.url} is {state}: `qibox score` into it does the rest")
-    assert index is not None
-    judgments = run.judgments_units(run.manifest.judges[0], index.shards())
-    if stale := {unit.shard for unit in stale_units(run.storage, [*judgments, *units])}:
+def _fill(
+    connection: duckdb.DuckDBPyConnection, request: Request, passed: int
+) -> tuple[list[QuotaRow], Twins | None]:
+    """Fill the table chosen: by the rank, and with twins of those."""
+    size = request.wanted or passed
+    if request.twins is None:
+        return take(connection, request, size), None
+    share = Fraction(repr(request.twins)) / 100
+    if request.wanted is None:  # beside all that the box holds
+        wanted = _nearest_whole(size * share / (1 - share))
+        size += wanted
+    else:
+        wanted = _nearest_whole(size * share)
+    if not size - wanted:
         raise UsageError(
-            f"scores of {len(stale)} shards of {run.storage.url} are of before failed answers were "
-            f"asked again: {command('score', out=run.storage.url)} with the options of this run "
-            "counts them anew"
+            f"of {size} samples {request.twins:g}% twins leave none to be twins of: choose more",
+            fields=["twins"],
         )
+    quotas = take(connection, request, size - wanted)
+    twins = add_twins(connection, wanted, request.seed)
+    if twins.chosen < wanted:  # the others make up for it, as far as they go
+        quotas = take(connection, request, size - twins.chosen)
+        room = max(size - count(connection, "chosen"), 0)
+        twins = Twins(wanted, *_numbers(add_twins(connection, min(wanted, room), request.seed)))
+    return quotas, twins
 
 
-def _apply(connection: duckdb.DuckDBPyConnection, request: Request) -> list[StratumBox]:
-    """Fill the table passed with the candidates that the box lets through."""
-    if request.box is None:
-        connection.execute("create temp table passed as from candidates")
-        return []
-    boxes = stratum_boxes(connection, request.box)
-    connection.execute(
-        "create temp table boxes (stratum varchar, q_low double, q_high double, u_min double)"
+def _numbers(twins: Twins) -> tuple[int, int]:
+    return twins.available, twins.chosen
+
+
+def _nearest_whole(number: Fraction) -> int:
+    return int(number + Fraction(1, 2))
+
+
+def _nearest(
+    connection: duckdb.DuckDBPyConnection,
+    request: Request,
+    boxes: list[StratumBox],
+    quotas: list[QuotaRow],
+) -> Nearest | None:
+    """The box that gives what was asked for; None where this one does, or there is none."""
+    (row,) = connection.execute("select count(*) from chosen where stratum is null").fetchall()
+    wanted = (request.wanted or 0) - int(row[0])
+    if not boxes or request.wanted is None:
+        return None
+    if count(connection, "passed") >= wanted and not any(row.missing for row in quotas):
+        return None
+    columns = request.frame.stratify if request.frame else ()
+    return nearest(connection, boxes, quotas, columns, wanted)
+
+
+def _unranked(request: Request, unranked: int) -> QiboxError:
+    assert request.box is not None, "who is drawn at random needs no rank"
+    rank = request.box.rank
+    how = {
+        "trainee": "profile the policy on them",
+        "safety-spread": "score with two samples per model or more",
+    }
+    return QiboxError(
+        f"none of the {unranked} samples in the box can be ranked by {rank}: "
+        f"{how.get(rank, 'the expression has no value above 0 for any of them')}",
+        fields=["rank"],
     )
-    rows = [(b.stratum, b.box.q_low, b.box.q_high, b.box.u_min) for b in boxes]
-    connection.executemany("insert into boxes values (?, ?, ?, ?)", rows)
-    connection.execute(_PASSED)
-    return boxes
-
-
-def _take(connection: duckdb.DuckDBPyConnection, request: Request, passed: int) -> list[QuotaRow]:
-    """Fill the table chosen with as many of the table passed as are asked for."""
-    limit = request.random or request.size or (request.box.limit if request.box else None) or passed
-    if request.frame is None:
-        connection.execute(_CHOSEN.format(rank=_rank(request), limit=limit))
-        return []
-    quotas = allot(connection, request.frame, limit)
-    if not any(row.chosen for row in quotas):
-        raise QiboxError(
-            f"none of the {passed} samples that could be chosen from lies in a stratum with a "
-            "quota: give quotas to the strata that have some",
-            fields=["quota"],
-        )
-    names = request.frame.stratify
-    typed = ", ".join(f"{name} varchar" for name in names)
-    connection.execute(f"create temp table quotas ({typed}, take bigint)")
-    marks = ", ".join("?" for _ in names)
-    connection.executemany(
-        f"insert into quotas values ({marks}, ?)", [(*row.values, row.chosen) for row in quotas]
-    )
-    connection.execute(_CHOSEN_IN_FRAME.format(columns=", ".join(names), rank=_rank(request)))
-    return quotas
-
-
-def _rank(request: Request) -> str:
-    if request.random or (request.box is not None and request.box.rank == "random"):
-        return f"md5('{request.seed:d}:' || sample_id), sample_id"
-    return "instability desc, sample_id"
 
 
 def _empty(connection: duckdb.DuckDBPyConnection, run: Run, boxes: list[StratumBox]) -> QiboxError:
@@ -223,8 +235,9 @@ def _empty(connection: duckdb.DuckDBPyConnection, run: Run, boxes: list[StratumB
 
 def _by_stratum(connection: duckdb.DuckDBPyConnection) -> dict[str, tuple[int, int]]:
     rows = connection.execute(
-        "select stratum, count(passed.sample_id), count(chosen.sample_id) from boxes "
-        "left join passed using (stratum) left join chosen using (sample_id) group by stratum"
+        "select stratum, count(passed.sample_id), count(mine.sample_id) from boxes "
+        "left join passed using (stratum) "
+        "left join (from chosen where stratum is not null) mine using (sample_id) group by stratum"
     ).fetchall()
     return {stratum: (passed, chosen) for stratum, passed, chosen in rows}
 
@@ -234,9 +247,3 @@ def _sources(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
         "select source, count(*) from samples join chosen using (sample_id) group by all order by 1"
     ).fetchall()
     return dict(rows)
-
-
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    row = connection.execute(f"select count(*) from {table}").fetchone()
-    assert row is not None
-    return int(row[0])

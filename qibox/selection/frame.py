@@ -8,7 +8,12 @@ values; values without one get nothing.
 - ``sqrt``: as the square root of the pool's samples, so that small strata count for more
 - ``equal``: the same to each value that the pool has there
 
+Where the pool does not know kinds of risk, ``risky`` stands for them: yes where any answer of the
+panel that counts was judged unsafe, no where none was. Columns joined by a plus are one column of
+pairs (or more), so that percentages may be given to each: ``risk+severity`` has ``implicit+3``.
+
 >>> make_frame("risk,category", ["risk: implicit=50% explicit=25% none=25%", "category: sqrt"])
+>>> make_frame("risk+severity", ["risk+severity: implicit+3=60% none+unknown=40%"])
 """
 
 import re
@@ -17,19 +22,36 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from qibox.errors import UsageError
 from qibox.manifests.common import Checked
 
-Column = Literal["risk", "category", "source", "severity"]
 Rule = Literal["proportional", "equal", "sqrt"]
 Percent = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Quota = Rule | dict[str, Percent]
 
-COLUMNS: tuple[Column, ...] = get_args(Column)
+COLUMNS = ("risk", "category", "source", "severity", "risky")
 RULES: tuple[Rule, ...] = get_args(Rule)
 DEFAULT_RULE: Rule = "proportional"
+
+
+def check_column(name: str) -> str:
+    """Return the name of a column, or of several joined by a plus.
+
+    Raises:
+        ValueError: there is no such column, or one is joined to itself.
+    """
+    parts = name.split("+")
+    unknown = [part for part in parts if part not in COLUMNS]
+    if unknown or len(set(parts)) < len(parts):
+        raise ValueError(
+            f"no strata by '{name}': columns are {', '.join(COLUMNS)}, and any of them joined by +"
+        )
+    return name
+
+
+Column = Annotated[str, AfterValidator(check_column)]
 
 _SHARE = re.compile(r"(?s)(?P<value>.*)=(?P<percent>\d{1,3}(\.\d+)?)%")
 
@@ -118,11 +140,10 @@ def _quoted(value: str) -> str:
 
 
 def _column(text: str, field: str) -> Column:
-    name = text.strip()
-    for column in COLUMNS:
-        if name == column:
-            return column
-    raise UsageError(f"no strata by '{name}': columns are {', '.join(COLUMNS)}", fields=[field])
+    try:
+        return check_column(text.strip())
+    except ValueError as error:
+        raise UsageError(str(error), fields=[field]) from error
 
 
 def _rule(text: str) -> Rule:

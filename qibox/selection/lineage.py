@@ -24,6 +24,7 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
     request, index = choice.request, run.pool_index()
     assert index is not None, "a scored run has an index"
     framed = _frame(request.frame, choice) if request.frame else {}
+    steered = {name: value for name, value in _steering(choice).items() if value is not None}
     return {
         "name": request.name,
         "format": FORMAT,
@@ -47,6 +48,7 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
             for stratum in choice.boxes
         ],
         **framed,
+        **steered,
         "samples": choice.samples,
         "scored": choice.scored,
         "passed": choice.passed,
@@ -77,6 +79,42 @@ def _frame(frame: Frame, choice: Choice) -> dict[str, Any]:
             }
             for row in choice.quotas
         ],
+    }
+
+
+def _steering(choice: Choice) -> dict[str, Any]:
+    """What else steered the choice; null is left out, so that older selections stay as they are."""
+    request, twins, wider = choice.request, choice.twins, choice.nearest
+    return {
+        "where": request.where,
+        "met": choice.met,
+        "weights": request.weights,
+        "policy": choice.policy,
+        "recipe": request.recipe,
+        "min_confidence": request.min_confidence,
+        "unsure": choice.unsure,
+        "unranked": choice.unranked or None,
+        "twins": twins
+        and {
+            "percent": request.twins,
+            "wanted": twins.wanted,
+            "available": twins.available,
+            "chosen": twins.chosen,
+        },
+        "nearest": wider
+        and {
+            "edges": [
+                {
+                    "stratum": each.stratum,
+                    "q_low": each.box.q_low,
+                    "q_high": each.box.q_high,
+                    "u_min": each.box.u_min,
+                }
+                for each in wider.boxes
+            ],
+            "gives": wider.gives,
+            "enough": wider.enough,
+        },
     }
 
 

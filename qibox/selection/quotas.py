@@ -66,7 +66,7 @@ def allot(connection: duckdb.DuckDBPyConnection, frame: Frame, size: int) -> lis
     Raises:
         UsageError: no stratum has a quota.
     """
-    columns = ", ".join(frame.stratify)
+    columns = ", ".join(f'"{column}"' for column in frame.stratify)
     counted = connection.execute(
         f"""
         with has as (select {columns}, count(*) as available from passed group by all)
@@ -142,15 +142,20 @@ def check_values(connection: duckdb.DuckDBPyConnection, frame: Frame) -> None:
         if not isinstance(quota, dict):
             continue
         rows = connection.execute(
-            f"select {column} from samples group by all order by count(*) desc, 1"
+            f'select "{column}" from samples group by all order by count(*) desc, 1'
         ).fetchall()
         there = [value for (value,) in rows]
         for value in quota:
             if value not in there:
                 more = f" and {len(there) - NAMED} more" if len(there) > NAMED else ""
+                hint = (
+                    ", so stratify by risky, which the panel's answers tell"
+                    if column == "risk" and there == ["unknown"]
+                    else ""
+                )
                 raise UsageError(
                     f"no sample of the pool has the {column} '{value}' that a quota names: it has "
-                    f"{', '.join(there[:NAMED])}{more}",
+                    f"{', '.join(there[:NAMED])}{more}{hint}",
                     fields=["quota"],
                 )
 

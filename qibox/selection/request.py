@@ -1,16 +1,24 @@
 """What a person asks of a selection."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from qibox.box import INSTABILITY_RANGE, QUALITY_RANGE, Box
 from qibox.errors import UsageError
 from qibox.manifests.box import BoxManifest, Edge
 from qibox.manifests.common import Checked, Identifier, check_name
-from qibox.selection.frame import Frame
+from qibox.selection.frame import Frame, check_column
 
-Within = Literal["pool", "risk", "category", "source"]
+
+def _check_within(text: str) -> str:
+    if text != "pool":
+        for column in text.split(","):
+            check_column(column)
+    return text
+
+
+Within = Annotated[str, AfterValidator(_check_within)]  # pool, or columns by comma
 
 OPEN_BOX = BoxManifest(
     name="open",
@@ -25,8 +33,11 @@ class Request(Checked):
     """Either a box, or a number of samples drawn at random as its control.
 
     ``within`` is what quantile edges and a limit are taken over: the pool as a whole, or each
-    stratum of that column by itself. A ``frame`` divides the number of samples, ``random`` or
-    ``size``, over strata of its own; ``size`` then takes the place of the box's limit.
+    stratum of its columns by itself. A ``frame`` divides the number of samples, ``random`` or
+    ``size``, over strata of its own; ``size`` then takes the place of the box's limit. ``where``
+    makes a smaller pool of those who meet it. ``twins`` is the share of the selection that is
+    harmless samples like the chosen risky ones (:mod:`qibox.selection.twins`); frame and box rule
+    the rest.
     """
 
     name: Identifier = "default"
@@ -36,6 +47,18 @@ class Request(Checked):
     seed: int = 0  # of what is drawn at random
     frame: Frame | None = None
     size: Annotated[int, Field(ge=1)] | None = None  # samples; of a box in a frame
+    where: str | None = None  # SQL, true or false of a sample
+    weights: str | None = None  # SQL, a number; what it does, the rank says
+    policy: str | None = None  # whose profile is asked; null: the only one
+    twins: Annotated[float, Field(gt=0, lt=100)] | None = None  # percent
+    # P(in box) that a sample must have at least (qibox.confidence); null: none is asked for
+    min_confidence: Annotated[float, Field(gt=0, le=1)] | None = None
+    recipe: str | None = None  # whose prompt slots the number of samples is; for the record
+
+    @property
+    def wanted(self) -> int | None:
+        """How many samples were asked for, twins included; None: whatever the box holds."""
+        return self.random or self.size or (self.box.limit if self.box else None)
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> Self:
@@ -43,22 +66,39 @@ class Request(Checked):
             raise ValueError("a selection has either a box or a number of random samples")
         if (self.size is not None) != (self.frame is not None and self.box is not None):
             raise ValueError("a box in a frame has a size, and nothing else has")
+        if self.box is None and self.min_confidence is not None:
+            raise ValueError("how surely a sample lies in the box needs a box")
         return self
+
+
+class Steering(Checked):
+    """What steers a choice besides its box; see :class:`Request`."""
+
+    where: str | None = None
+    weights: str | None = None
+    policy: str | None = None
+    twins: float | None = None
+    min_confidence: float | None = None
+    recipe: str | None = None
+
+
+UNSTEERED = Steering()
 
 
 def by_box(
     box: BoxManifest,
     name: str = "default",
-    within: Within | None = None,
+    within: str | None = None,
     seed: int = 0,
     frame: Frame | None = None,
     size: int | None = None,
+    steering: Steering = UNSTEERED,
 ) -> Request:
     """Ask for the samples that a box lets through; in a frame, for ``size`` of them.
 
     Raises:
-        UsageError: the box's band is reversed or can hold nothing, the name is none, or a frame is
-            given without a size or the reverse.
+        UsageError: the box's band is reversed or can hold nothing, the name is none, a frame is
+            given without a size or the reverse, or weights and rank do not go together.
     """
     _check(box)
     if (frame is None) != (size is None):
@@ -70,9 +110,10 @@ def by_box(
         )
     if size is not None:
         box = box.model_copy(update={"limit": None})
-    return Request(
-        name=check_name(name, "a selection"),
-        box=box,
+    return _made(
+        name,
+        steering,
+        box=_ranked(box, steering),
         within=within or box.within,
         seed=seed,
         frame=frame,
@@ -83,19 +124,58 @@ def by_box(
 def at_random(
     count: int,
     name: str = "default",
-    within: Within | None = None,
+    within: str | None = None,
     seed: int = 0,
     frame: Frame | None = None,
+    steering: Steering = UNSTEERED,
 ) -> Request:
     """Ask for as many scored samples drawn at random, in a frame where one is given.
 
     Raises:
         UsageError: the name is none.
     """
-    within = within or "pool"
-    return Request(
-        name=check_name(name, "a selection"), random=count, within=within, seed=seed, frame=frame
-    )
+    if steering.min_confidence is not None:
+        raise UsageError(
+            "samples drawn at random lie in no box, so none lies in it surely: leave it out",
+            fields=["min_confidence"],
+        )
+    return _made(name, steering, random=count, within=within or "pool", seed=seed, frame=frame)
+
+
+def _made(name: str, steering: Steering, **fields: object) -> Request:
+    """The request, with what is wrong with a share or a column as a sentence.
+
+    Raises:
+        UsageError: see :func:`by_box`.
+    """
+    name = check_name(name, "a selection")
+    twins = steering.twins
+    if twins is not None and not 0 < twins < 100:
+        raise UsageError(
+            f"{twins:g}% of twins is no share: give more than 0 and less than 100", fields=["twins"]
+        )
+    try:
+        _check_within(str(fields["within"]))
+    except ValueError as error:
+        raise UsageError(str(error), fields=["within"]) from error
+    return Request.model_validate({"name": name, **fields, **steering.model_dump()})
+
+
+def _ranked(box: BoxManifest, steering: Steering) -> BoxManifest:
+    """The box with the rank that weights ask for by themselves."""
+    if steering.weights is None:
+        if box.rank == "weights":
+            raise UsageError(
+                "ranking by weights needs an expression to count them", fields=["weights"]
+            )
+        return box
+    if box.rank in ("safety-spread", "trainee"):
+        raise UsageError(
+            f"weights are a rank of their own, so {box.rank} has nothing to say: leave one out, or "
+            "put both into the expression",
+            fields=["weights", "rank"],
+        )
+    return box.model_copy(update={"rank": "weights"}) if box.rank == "instability" else box
 
 
 def _check(box: BoxManifest) -> None:

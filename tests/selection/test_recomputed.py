@@ -16,7 +16,7 @@ from qibox.manifests.box import BoxManifest, Edge
 from qibox.run.directory import Run
 from qibox.selection.choose import choose
 from qibox.selection.frame import Frame, make_frame
-from qibox.selection.request import OPEN_BOX, Request, at_random, by_box
+from qibox.selection.request import OPEN_BOX, Request, Steering, at_random, by_box
 from tests.runs import Row, sample, write_run
 
 Key = Callable[["pd.Series[Any]"], Any]
@@ -35,11 +35,33 @@ def written(run: Run) -> pd.DataFrame:
         )
         for folder in ("pool", "scores")
     )
-    table = pool.merge(scores[["sample_id", "quality", "instability"]], on="sample_id", how="left")
+    columns = ["sample_id", "quality", "instability", "safe_rate", "safety_spread"]
+    table = pool.merge(scores[columns], on="sample_id", how="left")
+    table["number"] = table["severity"]
     table["severity"] = table["severity"].map(lambda s: "unknown" if pd.isna(s) else str(int(s)))
+    table["known"] = table["risk"].notna()
     for column in ("risk", "category", "source"):
         table[column] = table[column].where(table[column].notna(), "unknown")
+    table["risky"] = table["safe_rate"].map(
+        lambda rate: "unknown" if pd.isna(rate) else "yes" if rate < 1 else "no"
+    )
+    table["risk+severity"] = table["risk"] + "+" + table["severity"]
     return table
+
+
+# A condition as it is typed, and what it says of the table above.
+CONDITIONS: dict[str, Callable[[pd.DataFrame], "pd.Series[bool]"]] = {
+    "severity >= 2": lambda table: table["number"] >= 2,
+    "risk <> 'none'": lambda table: table["known"] & (table["risk"] != "none"),
+    "risky or quality > 5 -- or so": lambda table: (
+        (table["safe_rate"] < 1) | (table["quality"] > 5)
+    ),
+}
+# Weights likewise; not a number: not ranked.
+WEIGHTS: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
+    "severity * 2": lambda table: table["number"] * 2,
+    "1 / (quality - 5)": lambda table: (1 / (table["quality"] - 5)).replace(math.inf, math.nan),
+}
 
 
 def edge(values: "pd.Series[float]", wanted: Edge) -> float:
@@ -56,19 +78,38 @@ def in_box(stratum: pd.DataFrame, box: BoxManifest) -> pd.DataFrame:
 
 
 def in_order(table: pd.DataFrame, request: Request) -> pd.DataFrame:
-    if request.random or (request.box and request.box.rank == "random"):
-        drawn = [
-            hashlib.md5(f"{request.seed}:{i}".encode()).hexdigest() for i in table["sample_id"]
-        ]
+    if rank_of(request) != "random":
+        return table.sort_values(["worth", "sample_id"], ascending=[False, True])
+    drawn = [hashlib.md5(f"{request.seed}:{i}".encode()).hexdigest() for i in table["sample_id"]]
+    if request.weights is None:
         return table.assign(drawn=drawn).sort_values("drawn")
-    return table.sort_values(["instability", "sample_id"], ascending=[False, True])
+    first = [(int(digits[:13], 16) + 0.5) / 16**13 for digits in drawn]
+    keys = [math.log(u) / worth for u, worth in zip(first, table["worth"], strict=True)]
+    return table.assign(drawn=keys).sort_values(["drawn", "sample_id"], ascending=[False, True])
+
+
+def rank_of(request: Request) -> str:
+    if request.random or request.box is None:
+        return "random"
+    return request.box.rank
+
+
+def worth(table: pd.DataFrame, request: Request) -> "pd.Series[float]":
+    """What each is ranked by; missing where it cannot be."""
+    if request.weights is not None:
+        weights = WEIGHTS[request.weights](table)
+        return weights.where(weights > 0) if rank_of(request) == "random" else weights
+    rank = rank_of(request)
+    if rank == "random":
+        return pd.Series(1.0, index=table.index)
+    return table["safety_spread" if rank == "safety-spread" else rank]
 
 
 def limited(passed: pd.DataFrame, request: Request, limit: int) -> set[str]:
     """The first of all strata, each by how far down its own stratum it stands."""
     ranked = in_order(passed, request).reset_index(drop=True)
     if request.within != "pool":
-        groups = ranked.groupby(request.within)["sample_id"]
+        groups = ranked.groupby(request.within.split(","))["sample_id"]
         ranked["depth"] = (groups.cumcount() + 0.5) / groups.transform("size")
         ranked = ranked.sort_values("depth", kind="stable")
     return set(ranked["sample_id"].head(limit))
@@ -131,6 +172,11 @@ def by_quota(
     return total, divide
 
 
+def considered(run: Run, request: Request) -> pd.DataFrame:
+    table = written(run)
+    return table if request.where is None else table[CONDITIONS[request.where](table)]
+
+
 def refused(table: pd.DataFrame, request: Request) -> bool:
     """Whether more is asked for at random than has scores, or a quota names what is not there."""
     if request.random and request.random > table["quality"].notna().sum():
@@ -141,14 +187,17 @@ def refused(table: pd.DataFrame, request: Request) -> bool:
 
 
 def recomputed(run: Run, request: Request) -> set[str]:
-    table = written(run)
+    table = considered(run, request)
     scored = table.dropna(subset=["quality", "instability"])
     passed = scored
     if request.box is not None:
         box = request.box
         whole = pd.Series("pool", index=scored.index)
-        strata = scored.groupby(whole if request.within == "pool" else request.within)
-        passed = pd.concat([in_box(stratum, box) for _, stratum in strata])
+        strata = scored.groupby(whole if request.within == "pool" else request.within.split(","))
+        passed = pd.concat([scored[:0], *(in_box(stratum, box) for _, stratum in strata)])
+    passed = passed.assign(worth=worth(passed, request)).dropna(subset=["worth"])
+    if passed.empty:
+        return set()
     limit = request.random or request.size or (request.box and request.box.limit) or len(passed)
     if request.frame is None:
         return limited(passed, request, limit)
@@ -174,6 +223,8 @@ SAMPLES = st.tuples(
     st.sampled_from(["none", "explicit", "implicit", None]),
     st.sampled_from(["fire", "deep water", None]),
     st.sampled_from([1, 2, None]),
+    st.sampled_from([0.0, 0.1, 0.100001, 0.5, None]),
+    st.sampled_from([1.0, 0.9, 0.0]),
 )
 POOLS = st.lists(SAMPLES, min_size=1, max_size=16).filter(lambda pool: any(s[0] for s in pool))
 VALUES = {"risk": ["none", "explicit", "implicit"], "category": ["'deep water'", "fire"]}
@@ -183,7 +234,10 @@ VALUES = {"risk": ["none", "explicit", "implicit"], "category": ["'deep water'",
 def frames(draw: st.DrawFn) -> Frame:
     columns = draw(
         st.lists(
-            st.sampled_from(["risk", "category", "severity"]), min_size=1, max_size=3, unique=True
+            st.sampled_from(["risk", "category", "severity", "risky", "risk+severity"]),
+            min_size=1,
+            max_size=3,
+            unique=True,
         )
     )
     quotas = []
@@ -200,8 +254,13 @@ def frames(draw: st.DrawFn) -> Frame:
 
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    within: Any = draw(st.sampled_from(["pool", "risk", "category"]))
+    within = draw(st.sampled_from(["pool", "risk", "category", "severity,risky"]))
+    steering = Steering(
+        where=draw(st.none() | st.sampled_from(list(CONDITIONS))),
+        weights=draw(st.none() | st.sampled_from(list(WEIGHTS))),
+    )
     common: dict[str, Any] = {"within": within, "seed": draw(st.integers(0, 9))}
+    common["steering"] = steering
     size = draw(st.integers(1, 16))
     frame = draw(st.none() | frames())
     if draw(st.booleans()):
@@ -211,7 +270,8 @@ def requests(draw: st.DrawFn) -> Request:
     if draw(st.booleans()):
         edges = [Edge(value=1 + 9 * band[0]), Edge(value=1 + 9 * band[1]), Edge(value=1)]
     limit = draw(st.none() | st.integers(1, 16))
-    rank = draw(st.sampled_from(["instability", "random"]))
+    ranks = ["instability", "random", *([] if steering.weights else ["safety-spread"])]
+    rank = draw(st.sampled_from(ranks))
     made = dict(zip(("q_low", "q_high", "u_min"), edges, strict=True))
     box = OPEN_BOX.model_copy(update={**made, "limit": limit, "rank": rank})
     return by_box(box, frame=frame, size=size if frame else None, **common)
@@ -219,8 +279,17 @@ def requests(draw: st.DrawFn) -> Request:
 
 def rows_of(pool: list[Any]) -> list[Row]:
     return [
-        sample(f"s{i:02d}", *(s or (None, None)), risk=r, category=c, severity=v, image=None)
-        for i, (s, r, c, v) in enumerate(pool)
+        sample(
+            f"s{i:02d}",
+            *(s or (None, None)),
+            risk=r,
+            category=c,
+            severity=v,
+            image=None,
+            spread=spread if s else None,
+            safe_rate=rate,
+        )
+        for i, (s, r, c, v, spread, rate) in enumerate(pool)
     ]
 
 
@@ -230,7 +299,7 @@ def test_a_selection_equals_its_recomputation(
     tmp_path_factory: pytest.TempPathFactory, pool: list[Any], request_: Request
 ) -> None:
     run = write_run(tmp_path_factory.mktemp("law"), rows_of(pool), shard_size=16)
-    if refused(written(run), request_):
+    if refused(considered(run, request_), request_):
         with pytest.raises(UsageError):
             choose(run, request_)
         return

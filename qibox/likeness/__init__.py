@@ -1,0 +1,1 @@
+"""Which samples are alike: near in picture and in question, within a selection and elsewhere."""

@@ -1,0 +1,72 @@
+"""What a choice came to that a person should know, in sentences: for the card and the terminal."""
+
+from collections.abc import Iterator
+
+from qibox.selection.choose import Choice
+from qibox.selection.mix import starved
+from qibox.selection.quotas import shortfalls
+
+RANKS = {
+    "instability": "the most unstable first",
+    "safety-spread": "first those on which models contradict themselves most in safety",
+    "trainee": "first those on which the policy's own answers most likely differ in safety",
+    "weights": "the largest value first",
+    "random": "in random order",
+}
+
+
+def steering(choice: Choice) -> Iterator[str]:
+    """How the choice was steered, besides box and frame."""
+    request, twins = choice.request, choice.twins
+    if request.where is not None:
+        yield f"Of the pool, the {choice.met:,} samples alone that meet `{request.where}`"
+    if request.box is not None and request.box.rank != "instability":
+        yield f"Ranked by {request.box.rank}: {RANKS[request.box.rank]}"
+    if request.weights is not None:
+        yield f"Weights: `{request.weights}`"
+    if choice.policy is not None:
+        yield f"Profile of the policy `{choice.policy}`"
+    if request.min_confidence is not None:
+        yield (
+            f"Of the box, only who lies in it in {request.min_confidence:g} of the resamples or "
+            f"more: {choice.unsure:,} left out"
+        )
+    if request.recipe is not None:
+        yield f"As many samples as recipe `{request.recipe}` has prompt slots: {request.wanted:,}"
+    if twins is not None:
+        yield (
+            f"Twins: {twins.chosen:,} harmless samples that share picture or question with a "
+            f"chosen risky one, {request.twins:g}% of the selection asked for"
+        )
+
+
+def warnings(choice: Choice) -> Iterator[str]:
+    """What is less than was asked for, and what would give it."""
+    request, twins, box = choice.request, choice.twins, choice.nearest
+    if request.frame is not None:
+        yield from shortfalls(request.frame, choice.quotas)
+    if choice.unranked and request.box is not None:
+        yield (
+            f"{choice.unranked:,} samples of the box cannot be ranked by {request.box.rank} and "
+            "were passed over"
+        )
+    if twins is not None and twins.chosen < twins.wanted:
+        yield f"{twins.chosen:,} of {twins.wanted:,} twins: no more harmless samples are like these"
+    if choice.short:
+        yield f"{len(choice.chosen):,} samples remain of the {request.wanted:,} asked for"
+    if box is not None:
+        yield _nearest(choice)
+    yield from starved(choice.mix)
+
+
+def _nearest(choice: Choice) -> str:
+    box = choice.nearest
+    assert box is not None
+    edges = "; ".join(
+        f"Q {each.box.q_low:.10g} to {each.box.q_high:.10g}, U from {each.box.u_min:.10g}"
+        + (f" ({each.stratum})" if len(box.boxes) > 1 else "")
+        for each in box.boxes
+    )
+    if box.enough:
+        return f"the nearest box that gives them is {edges}"
+    return f"no box gives them: the nearest that gives all there are is {edges}"

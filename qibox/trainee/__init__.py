@@ -1,0 +1,1 @@
+"""What a policy finds hard before it is trained: its own answers to the pool, sample by sample."""
