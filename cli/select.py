@@ -1,5 +1,9 @@
 """`qibox select`: scores → selection."""
 
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -66,10 +70,21 @@ RANKS = ["instability", "safety-spread", "trainee", "random"]
     "--seed", type=SEED, default=0, show_default=True, help="Seed of what is drawn at random."
 )
 @click.option("--name", default="default", show_default=True, help="Name of the selection.")
+@click.option(
+    "--allow-overlap", is_flag=True, help="Keep samples that are like a benchmark's, and list them."
+)
 @click.option("--overwrite", is_flag=True, help="Replace another selection of that name.")
 @click.option("--dry-run", is_flag=True, help="Show what would be chosen; write nothing.")
 @click.pass_context
-def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_: object) -> None:
+def command(
+    ctx: click.Context,
+    /,
+    run: str,
+    dry_run: bool,
+    overwrite: bool,
+    allow_overlap: bool,
+    **_: object,
+) -> None:
     """Choose the samples of RUN whose quality lies in a band and whose instability is high enough.
 
     Writes RUN/selections/NAME: Parquet that datasets and TRL read, a dataset card, the lineage.
@@ -98,12 +113,13 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
     from qibox.cli.choice import show
     from qibox.cli.select_request import make_request
     from qibox.run.directory import Run
-    from qibox.selection.choose import choose
+    from qibox.selection.screen import screened
     from qibox.selection.write import written_already
 
     opened = Run.open(run)
     request = make_request(ctx.params, opened)
-    choice = choose(opened, request)
+    with looking(opened) as told:
+        choice = screened(opened, request, allow_overlap=allow_overlap, keep=not dry_run, told=told)
     if dry_run:
         show(choice)
         there = not overwrite and written_already(opened, choice)
@@ -118,6 +134,33 @@ def command(ctx: click.Context, /, run: str, dry_run: bool, overwrite: bool, **_
     console.out.print(f"{verb} {where}", highlight=False, markup=False, soft_wrap=True)
 
 
+@contextmanager
+def looking(run: "Run") -> Iterator[Callable[[str, int], None]]:
+    """Show how far the pictures' signatures are, where they are not kept yet."""
+    from qibox.cli import console
+    from qibox.cli.progress import counting
+    from qibox.likeness.kept import missing
+
+    done: Counter[str] = Counter()
+    started = time.monotonic()
+    with ExitStack() as bars:
+        wanted = missing(run) if run.pool_index() is not None else 0
+        pool = bars.enter_context(counting("looking at pictures", wanted)) if wanted else None
+
+        def told(what: str, count: int) -> None:
+            done[what] += count
+            if pool is not None and what == "pool":
+                pool(count, "")
+
+        yield told
+    if total := done.total():
+        rate = total / max(time.monotonic() - started, 1e-9)
+        console.err.print(
+            f"looked at {total:,} pictures, {rate:,.0f} a second; they need not be again",
+            highlight=False,
+        )
+
+
 def write(run: "Run", choice: "Choice", overwrite: bool) -> bool:
     """Write a choice, showing how far it is where that takes more than one file."""
     from qibox.cli.progress import counting
@@ -125,7 +168,8 @@ def write(run: "Run", choice: "Choice", overwrite: bool) -> bool:
     from qibox.selection.shard import ROWS_PER_FILE
     from qibox.selection.write import write_selection
 
-    again = command_line(choice.request)
+    allowed = choice.screening is not None and choice.screening.allow_overlap
+    again = command_line(choice.request, allow_overlap=allowed)
     if len(choice.chosen) <= ROWS_PER_FILE:
         return write_selection(run, choice, overwrite, command=again)
     with counting("writing", len(choice.chosen)) as advance:

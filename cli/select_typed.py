@@ -8,7 +8,7 @@ from qibox.selection.frame import Frame, quota_text
 from qibox.selection.request import Request
 
 
-def command_line(request: Request) -> str:
+def command_line(request: Request, *, allow_overlap: bool = False) -> str:
     """The command that asks for the same; a box it cannot spell out is its manifest's."""
     words = ["qibox select RUN"]
     if request.random is not None:
@@ -22,6 +22,8 @@ def command_line(request: Request) -> str:
         words.append(f"--within {request.within}")
     if request.seed:
         words.append(f"--seed {request.seed}")
+    if allow_overlap:
+        words.append("--allow-overlap")
     if request.name != "default":
         words.append(f"--name {request.name}")
     return " ".join(words)  # a recipe's slots are written out: the recipe may change

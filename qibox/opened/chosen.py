@@ -13,6 +13,7 @@ from qibox.opened.table import Table
 from qibox.run.directory import Run
 from qibox.selection.choose import Choice, choose
 from qibox.selection.request import OPEN_BOX, Request, Steering, at_random, by_box
+from qibox.selection.screen import screened
 from qibox.selection.write import write_selection
 
 if TYPE_CHECKING:
@@ -39,14 +40,19 @@ class Chosen(Table):
         rows = [[getattr(row, name) for name in names] for row in self.choice.mix]
         return pd.DataFrame(rows, columns=names)
 
-    def write(self, overwrite: bool = False) -> bool:
+    def write(self, overwrite: bool = False, *, allow_overlap: bool = False) -> bool:
         """Write it into the run as `qibox select` does; False if the very same is there already.
+
+        Who is like a benchmark's sample or another chosen one makes room for the next, and
+        ``choice`` is what was written.
 
         Open the run again to see it among its selections.
 
         Raises:
             UsageError: another selection of that name is there, and is not to be overwritten.
         """
+        request = self.choice.request
+        self.choice = screened(self._run, request, allow_overlap=allow_overlap)
         return write_selection(self._run, self.choice, overwrite)
 
 

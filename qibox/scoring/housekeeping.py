@@ -24,7 +24,7 @@ _PARTS = (  # the first that a file's name begins with is its part
     _TRAINING,
     re.compile(r"judgments/judge=[^/]+|responses/model=[^/]+"),
     re.compile(r"(?:selections|policies|profiles|evaluations|comparisons)/[^/]+"),
-    re.compile(r"(?:outdated|pool|rejects|scores|progress|figures|audits|labels)"),
+    re.compile(r"(?:outdated|pool|rejects|scores|progress|figures|audits|labels|likeness)"),
 )
 
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from qibox.run.editions import joint_edition, next_edition
 from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
-from qibox.scoring.footers import READERS, Footer, read_footer, read_footers
+from qibox.scoring.footers import READERS, Footer, read_footer
 from qibox.scoring.slices import RowReader
 
 CountRows = Callable[[Unit, str | None], int]  # rows to ask of a file, given a part of the reason

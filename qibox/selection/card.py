@@ -13,9 +13,11 @@ from qibox.selection.choose import Choice
 from qibox.selection.figure import FIGURE
 from qibox.selection.frame import quota_text
 from qibox.selection.mix import MixRow, starved
-from qibox.selection.notes import steering, warnings
+from qibox.selection.notes import screening, steering, warnings
 from qibox.selection.quotas import shortfalls
+from qibox.selection.screening import LEFT_OUT
 
+LISTED = 20  # samples that are like another, in the card
 UNKNOWN_LICENSE = "unknown"  # the hub's word for it
 
 
@@ -34,6 +36,7 @@ def dataset_card(run: Run, choice: Choice, command: str | None = None) -> str:
             *_edges(choice),
             *_frame(choice),
             *_steering(choice),
+            *_screening(choice),
             *_mix(choice.mix),
             *audit_section(run),
             *_reproduce(command),
@@ -166,6 +169,27 @@ def _steering(choice: Choice) -> list[str]:
         told |= {*shortfalls(choice.request.frame, choice.quotas)}
     less = [f"- Short: {each}." for each in warnings(choice) if each not in told]
     return ["## Also", "", *how, *less, ""] if how or less else []
+
+
+def _screening(choice: Choice) -> list[str]:
+    found = choice.screening
+    if found is None:
+        return []
+    header = ("sample", "is like", "of", "pictures differ by", "questions agree by")
+    rows = [
+        (
+            row["sample_id"],
+            row["like"],
+            row["benchmark"] or "the selection",
+            "–" if row["distance"] is None else f"{row['distance']:.3f}",
+            f"{row['similarity']:.0%}",
+        )
+        for row in found.findings.slice(0, LISTED).to_pylist()
+    ]
+    table = [*markdown_table(header, rows), ""] if rows else []
+    more = len(found.findings) - len(rows)
+    rest = [f"{more:,} more are in `{LEFT_OUT}`.", ""] if more else []
+    return ["## Kept apart", "", *(f"- {each}." for each in screening(choice)), "", *table, *rest]
 
 
 def _words(edge: Edge) -> str:

@@ -27,6 +27,7 @@ from qibox.selection.quotas import QuotaRow, check_values
 from qibox.selection.request import Request
 from qibox.selection.samples import fill_samples, ids, none_scored, views_of
 from qibox.selection.scored import require_scores
+from qibox.selection.screening import Screening
 from qibox.selection.taking import apply_box, count, take
 from qibox.selection.twins import Twins, add_twins, fill_shared
 
@@ -51,6 +52,7 @@ class Choice:
     policy: str | None = None  # whose profile was asked
     twins: Twins | None = None
     nearest: Nearest | None = None  # the box that gives what this one does not
+    screening: Screening | None = None  # null: it was compared with nothing
 
     @property
     def short(self) -> int:

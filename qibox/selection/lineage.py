@@ -115,6 +115,7 @@ def _steering(choice: Choice) -> dict[str, Any]:
             "gives": wider.gives,
             "enough": wider.enough,
         },
+        "screened": choice.screening and choice.screening.lineage,
     }
 
 

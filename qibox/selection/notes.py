@@ -40,6 +40,22 @@ def steering(choice: Choice) -> Iterator[str]:
         )
 
 
+def screening(choice: Choice) -> Iterator[str]:
+    """What a choice was compared with."""
+    found = choice.screening
+    if found is None:
+        return
+    against = ", ".join(f"{name} ({count:,})" for name, count in found.checked.items()) or "none"
+    out = "kept, as allowed" if found.allow_overlap else "left out"
+    yield (
+        f"Compared with benchmarks {against}: {len(found.overlaps):,} samples like one of theirs "
+        f"in picture and question, {out}; {found.near_pictures:,} chosen ones near in picture alone"
+    )
+    yield f"{len(found.duplicates):,} duplicates within the selection, left out"
+    if found.unchecked:
+        yield f"Not on this machine, so not compared: {', '.join(sorted(found.unchecked))}"
+
+
 def warnings(choice: Choice) -> Iterator[str]:
     """What is less than was asked for, and what would give it."""
     request, twins, box = choice.request, choice.twins, choice.nearest

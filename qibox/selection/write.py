@@ -1,9 +1,9 @@
 """Write a selection: shard, card and, last, lineage. Whole or absent.
 
-Writes RUN/selections/<name>/: data/train-*.parquet, box.png, README.md, selection.yaml. On a local
-disk the folder is made under a name that starts with a dot and renamed, so that an older selection
-of that name lasts until the new one is whole; on an object store the lineage, put last, marks it
-whole.
+Writes RUN/selections/<name>/: data/train-*.parquet, box.png, README.md, left_out.parquet where
+anybody was found to be like another sample, and selection.yaml. On a local disk the folder is made
+under a name that starts with a dot and renamed, so that an older selection of that name lasts until
+the new one is whole; on an object store the lineage, put last, marks it whole.
 """
 
 import shutil
@@ -21,6 +21,7 @@ from qibox.selection.choose import Choice
 from qibox.selection.figure import FIGURE, choice_figure
 from qibox.selection.lineage import differences, lineage
 from qibox.selection.read import read_selection_lineage
+from qibox.selection.screening import LEFT_OUT
 from qibox.selection.shard import write_shard
 
 
@@ -98,6 +99,8 @@ def _write(
     command: str | None,
 ) -> None:
     write_shard(run, choice.chosen, folder, progress)
+    if choice.screening is not None and len(findings := choice.screening.findings):
+        run.storage.write_table(f"{folder}/{LEFT_OUT}", findings)
     keep(run.storage, f"{folder}/{FIGURE}", choice_figure(run, choice))
     run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice, command))
     run.storage.write_mapping(f"{folder}/{LINEAGE}", lineage(run, choice))

@@ -41,7 +41,7 @@ def write_judged(path: Path, answers: dict[str, list[list[float | None]]], **mad
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """sure: both models waver between 1 and 10; even: all 5; edge: in between; lost: nothing."""
+    """sure: models waver between 1 and 10; even: all 5; edge: in between; lost: nothing."""
     answers: dict[str, list[list[float | None]]] = {
         "sure": [[1, 10, 1, 10, 1], [10, 1, 10, 1, 10]],
         "even": [[5] * K, [5] * K],
