@@ -39,6 +39,8 @@ BENCHMARK = pa.schema(
     ]
 )
 
+_looked_at: dict[str, pa.Table] = {}  # by this process, for another run of it; by key
+
 Told = Callable[[str, int], None]  # a benchmark's name, and how many of its samples are done
 
 
@@ -139,16 +141,22 @@ def _kept(
     path = f"likeness/benchmark={name}/shard-00000.parquet"
     if run.storage.table_key(path) == key:
         return run.storage.read_table(path)
+    rows = _looked_at.get(key)
+    if rows is None:
+        rows = _looked_at[key] = _look(name, read, told)
+    if keep:
+        run.storage.write_table(path, rows, key)
+    return rows
+
+
+def _look(name: str, read: Callable[[], Iterator[pa.Table]], told: Told | None) -> pa.Table:
     parts = [BENCHMARK.empty_table()]
     for table in read():
         for start in range(0, len(table), ROWS):
             parts.append(_rows(table.slice(start, ROWS)))
             if told is not None:
                 told(name, len(parts[-1]))
-    rows = pa.concat_tables(parts)
-    if keep:
-        run.storage.write_table(path, rows, key)
-    return rows
+    return pa.concat_tables(parts)
 
 
 def _rows(samples: pa.Table) -> pa.Table:
