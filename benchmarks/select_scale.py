@@ -1,23 +1,31 @@
-"""Seconds that choosing takes over a full-scale run, beyond the start of the process.
+"""Seconds that choosing takes over a full-scale run, beyond the start of the process, by rank.
 
 Choosing reads the written scores and the strata of the pool, resolves quantile edges, applies the
-box and counts the mix; copying the chosen pictures into the shard is shown apart. It uses a run
-that full_scale.py scored in the same folder.
+box, ranks and counts the mix; for the rank `trainee` also a profile, which is made here from the
+verdicts on one member's answers. Comparing pictures and copying the chosen ones into the shard are
+not part of it. It uses a run that full_scale.py scored in the same folder.
 
 Run: python benchmarks/select_scale.py /tmp/qibox-bench
+
+Last line: seconds of the slowest rank, the median of its rounds.
 """
 
 import argparse
-import shutil
 import time
 from pathlib import Path
 from statistics import median
 
+import pyarrow as pa
+from inputs import MODELS
+
 from qibox.manifests import BoxManifest, load_manifest
 from qibox.run.directory import Run
+from qibox.run.layout import judgments_path
 from qibox.selection.choose import choose
-from qibox.selection.request import by_box
-from qibox.selection.write import write_selection
+from qibox.selection.frame import make_frame
+from qibox.selection.request import Request, Steering, at_random, by_box
+
+TRAINEE = "trainee"  # the name of the policy that is made up
 
 
 def main() -> None:
@@ -26,21 +34,55 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where full_scale.py put its run")
     parser.add_argument("--samples", type=int, default=159_000)
     parser.add_argument("--responses", type=int, default=5)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    run = Run.open(arguments.folder / f"{arguments.samples}x{arguments.responses}" / "run")
-    request = by_box(load_manifest(BoxManifest, "qi-safe-10k"), name="benchmark")
-    seconds = []
-    for number in range(1, arguments.rounds + 1):
-        started = time.perf_counter()
-        choice = choose(run, request)
-        seconds.append(time.perf_counter() - started)
-        print(f"round {number}: {len(choice.chosen):,} of {choice.scored:,} in {seconds[-1]:.2f} s")
-    started = time.perf_counter()
-    write_selection(run, choice, overwrite=True)
-    print(f"copying the chosen pictures: {time.perf_counter() - started:.2f} s")
-    shutil.rmtree(run.storage.path(f"selections/{request.name}"))
-    print(f"select_scale: {median(seconds):.2f}")
+    place = arguments.folder / f"{arguments.samples}x{arguments.responses}" / "run"
+    make_profile(Run.open(place))
+    worst = 0.0
+    for name, request in requests().items():
+        seconds = []
+        for _ in range(arguments.rounds):
+            run = Run.open(place)  # so that nothing is known of it yet
+            started = time.perf_counter()
+            choice = choose(run, request)
+            seconds.append(time.perf_counter() - started)
+        print(f"{name}: {len(choice.chosen):,} of {choice.scored:,} in {median(seconds):.2f} s")
+        worst = max(worst, median(seconds))
+    print(f"select_scale: {worst:.2f}")
+
+
+def requests() -> dict[str, Request]:
+    """What is asked, by what it is called here."""
+    box = load_manifest(BoxManifest, "qi-safe-10k")
+
+    def ranked(rank: str, **steering: str) -> Request:
+        changed = box.model_copy(update={"rank": rank})
+        return by_box(changed, steering=Steering(**steering))
+
+    frame = make_frame("risky,source", ["sqrt"])
+    return {
+        "instability": ranked("instability"),
+        "safety-spread": ranked("safety-spread"),
+        "trainee": ranked("trainee", policy=TRAINEE),
+        "random in the box": ranked("random"),
+        "random": at_random(10_000),
+        "weights": ranked("instability", weights="disagreement - self_instability"),
+        "where": ranked("instability", where="safe_rate < 0.9 and quality > 4"),
+        "quotas": by_box(box, frame=frame, size=10_000),
+    }
+
+
+def make_profile(run: Run) -> None:
+    """Make a profile out of what the first member answered, unless it is there."""
+    index, judge = run.pool_index(), run.manifest.judges[0].name
+    assert index is not None, "the run is scored"
+    for shard in range(len(index.keys)):
+        path = f"profiles/{TRAINEE}/{judgments_path(judge, TRAINEE, shard)}"
+        if run.storage.exists(path):
+            continue
+        table = run.storage.read_table(judgments_path(judge, MODELS[0], shard))
+        at = table.schema.get_field_index("model")
+        run.storage.write_table(path, table.set_column(at, "model", pa.repeat(TRAINEE, len(table))))
 
 
 if __name__ == "__main__":

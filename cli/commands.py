@@ -18,6 +18,7 @@ COMMANDS = (  # in the order of the work
     "eval",
     "compare",
     "profile",
+    "value",
     "judge",
     "audit",
     "serve",

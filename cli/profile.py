@@ -8,12 +8,9 @@ from qibox.cli.values import COUNT
 from qibox.cli.wave_options import (
     judge_at_option,
     policies_options,
-    running_of,
     samples_option,
-    tell_commits,
     tell_ends,
     waves_options,
-    work_settings,
 )
 from qibox.run.directory import DEFAULT_RUN
 
@@ -52,32 +49,12 @@ def command(
     Example: qibox profile runs/mini --policy builtin:policy --limit 200
     """
     from qibox.cli import console
-    from qibox.cli.wave_progress import ConsoleWatcher
-    from qibox.evaluation.benchmarks import profile_job, questions_of
+    from qibox.cli.profiling import profiled
     from qibox.evaluation.profile import profile_by_risk
-    from qibox.judges.chosen import chosen_judges
-    from qibox.judges.placing import placed
-    from qibox.pipelines.run import work_off
-    from qibox.policies.contenders import contender_of
     from qibox.run.directory import Run
 
     opened = Run.open(run)
-    chosen = chosen_judges([judge] if judge else [], opened.manifest.judges)
-    questions = questions_of(
-        opened, placed(chosen, judge_at), options["samples_per_model"], options["limit"]
-    )
-    watcher = ConsoleWatcher(quiet=quiet)
-    with contender_of(opened, policy, running_of(options)) as contender:
-        if not quiet:
-            tell_commits([contender])
-        summaries = work_off(
-            opened.storage,
-            lambda: [profile_job(opened, contender, questions)],
-            watcher,
-            work_settings(options),
-            options["retry_failed"],
-        )
-    name, rated_by = contender.name, questions.judges[0].name
+    name, rated_by, summaries = profiled(opened, policy, judge, judge_at, quiet, options)
     console.out.print(table(profile_by_risk(opened, name, rated_by), name, rated_by))
     if not quiet:
         console.err.print(
