@@ -173,7 +173,7 @@ def test_what_a_notebook_shows_is_text_whatever_it_holds(tmp_path: Path) -> None
         assert repr(found) == (
             f"<sample 'ant-1': '{bad}', 4 answers, quality 5.0, instability 2.0>"
         )
-        assert repr(opened.scores) == "<scores: 1 rows × 10 columns; .df() is pandas>"
+        assert repr(opened.scores) == "<scores: 1 rows × 11 columns; .df() is pandas>"
         assert "pool handmade, 2 models, judge hash; rows: pool 1; responses 4; " in repr(opened)
     assert not [html for html in shown if "<script" in html]
     assert all("&lt;script&gt;" in html for html in shown[1:])

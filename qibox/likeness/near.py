@@ -97,8 +97,9 @@ class _Coarse:
 
 def _blocks(signatures: Signatures) -> Floats:
     side = SIDE // BLOCK
-    cells = signatures.reshape(-1, side, BLOCK, side, BLOCK, 3).astype(np.float32)
-    means: Floats = cells.mean(axis=(2, 4)).reshape(len(signatures), -1) / 255
+    shape = (len(signatures), side, BLOCK, side, BLOCK, 3)
+    means: Floats = signatures.reshape(shape).astype(np.float32).mean(axis=(2, 4)) / 255
+    means = means.reshape(len(signatures), side * side * 3)
     return means
 
 

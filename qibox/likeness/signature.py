@@ -2,7 +2,8 @@
 
 Two pictures are near when their signatures differ by at most :data:`NEAR` (root of the mean square,
 a colour from 0 to 1), and by less than :data:`CONTRAST` of how much a signature differs from its
-own mean: pages of text on white are all alike otherwise. Re-encoding and resizing hardly change a
+own mean: pages of text on white are all alike otherwise, and those of much the same words in the
+same places still are. Re-encoding and resizing hardly change a
 signature; cutting the rim does, so whoever compares has one of the whole picture and of the picture
 without 1 % and without 2 % of each side (:data:`CROPS`).
 
@@ -94,7 +95,7 @@ def bytes_of(values: pa.Array) -> Signatures:
     data = values.buffers()[1]
     flat = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     start = values.offset * width
-    return flat[start : start + len(values) * width].reshape(len(values), -1, SIZE)
+    return flat[start : start + len(values) * width].reshape(len(values), width // SIZE, SIZE)
 
 
 def as_column(found: Signatures, there: Flags) -> pa.Array:

@@ -114,8 +114,8 @@ def test_unrelated_pairs_give_no_alarm(drawn: list[tuple[bytes, str]]) -> None:
     assert pairs(same, same) == {(i, i) for i in range(40)}
 
 
-def test_pages_of_text_are_near_only_to_their_own() -> None:
-    texts = ["Steps to make a cake.\n1.\n2.\n3.", "Ways to hide a key.\n1.\n2.\n3.", "No"]
+def test_pages_of_text_are_not_all_alike_for_being_white() -> None:
+    texts = ["Steps to make a cake.\n1.\n2.\n3.", "No", "\n".join(["A list of many things"] * 9)]
     pages = [page(text) for text in texts]
     question = "The image shows a list. Fill it in."
     left = looked([encoded(p, "JPEG", quality=80) for p in pages], [question] * 3)

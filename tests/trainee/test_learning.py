@@ -97,7 +97,7 @@ def test_a_selection_is_ranked_by_the_profile_and_asks_for_it_by_name(run: Run) 
     choice = choose(run, by_box(box))
     assert choice.chosen.to_pylist() == ["a"]
     assert (choice.policy, choice.unranked) == ("p", 2)
-    condition = Steering(where="trainee_unsafe > 0.5")
+    condition = Steering(where="trainee_mean < 3")
     assert choose(run, by_box(OPEN_BOX, steering=condition)).chosen.to_pylist() == ["b"]
     profile(run, "q", {"d": [True, False]})
     with pytest.raises(

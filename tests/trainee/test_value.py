@@ -122,7 +122,7 @@ def test_what_the_panel_tells_rises_with_kinship(tmp_path: Path) -> None:
         run, own = world(tmp_path / f"{kinship}", kinship)
         found = value(run, answers(run, "p", K, "structured", recovers=False))
         aucs = {signal.name: signal.within for signal in found.signals}
-        within.append(max(aucs["spread of m0"].value, aucs["spread of m1"].value))
+        within.append((aucs["spread of m0"].value + aucs["spread of m1"].value) / 2)
         strangers = [aucs[f"spread of m{n}"].value for n in range(2, MEMBERS)]
         assert float(np.mean(strangers)) == pytest.approx(0.5, abs=0.06)
         # Groups of the policy that are flat: all safe or all unsafe.
@@ -130,7 +130,7 @@ def test_what_the_panel_tells_rises_with_kinship(tmp_path: Path) -> None:
         assert found.flat == pytest.approx(truth, abs=0.06)
         assert found.relatives == (() if kinship == 0 else ("m0", "m1"))
     assert within[0] == pytest.approx(0.5, abs=0.12)
-    assert within[0] + 0.1 < within[1] < within[2] - 0.1
+    assert within[0] + 0.05 < within[1] < within[2] - 0.05
 
 
 def test_selections_are_told_what_share_of_their_groups_teaches_nothing(tmp_path: Path) -> None:
