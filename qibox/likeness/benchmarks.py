@@ -8,6 +8,7 @@ here is named as unchecked.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -88,7 +89,7 @@ def benchmarks(run: Run, *, keep: bool = True, told: Told | None = None) -> Benc
             continue
         try:
             found = with_fingerprints(find_pool(manifest))
-            rows = _kept(run, name, found, keep, lambda found=found: _read(found), told)
+            rows = _kept(run, name, found, keep, partial(_read, found), told)
         except UsageError as error:
             unchecked[name] = str(error)
             continue

@@ -99,8 +99,7 @@ def _blocks(signatures: Signatures) -> Floats:
     side = SIDE // BLOCK
     shape = (len(signatures), side, BLOCK, side, BLOCK, 3)
     means: Floats = signatures.reshape(shape).astype(np.float32).mean(axis=(2, 4)) / 255
-    means = means.reshape(len(signatures), side * side * 3)
-    return means
+    return means.reshape(len(signatures), side * side * 3)
 
 
 def _near_pictures(left: Looks, right: Looks, rows: Places, coarse: _Coarse) -> Iterator[Near]:
@@ -121,7 +120,8 @@ def _near_pictures(left: Looks, right: Looks, rows: Places, coarse: _Coarse) -> 
 
 def _closely(one: Signatures, other: Signatures) -> tuple[Floats, Floats]:
     """Distance of pairs of signatures, and how much it may be for them to be near; both (n,)."""
-    a, b = one.astype(np.float32) / 255, other.astype(np.float32) / 255  # (n, SIZE)
+    a: Floats = one.astype(np.float32) / np.float32(255)  # (n, SIZE)
+    b: Floats = other.astype(np.float32) / np.float32(255)
     distance = np.sqrt(((a - b) ** 2).mean(axis=1))
     contrast = np.minimum(_contrast(a), _contrast(b))
     return distance, np.minimum(np.float32(NEAR), CONTRAST * contrast)

@@ -111,7 +111,7 @@ def flatness(classes: pa.Table, ids: pa.Array, group: int, recovers: bool) -> Fl
     chance = np.where(used, ratio, 1.0).prod(axis=0)
     if recovers:
         chance = chance * safe
-    flat: Floats = np.bincount(place, weights=chance, minlength=len(ids))
+    flat = np.bincount(place, weights=chance, minlength=len(ids)).astype(np.float64)
     return np.where(total > 0, np.minimum(flat, 1.0), np.nan)
 
 
