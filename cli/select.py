@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FLAGS", "command"]
 
+MANY = 1000  # pictures, whose looking at is told of
 RANKS = ["instability", "safety-spread", "trainee", "random"]
 
 
@@ -145,7 +146,8 @@ def looking(run: "Run") -> Iterator[Callable[[str, int], None]]:
     started = time.monotonic()
     with ExitStack() as bars:
         wanted = missing(run) if run.pool_index() is not None else 0
-        pool = bars.enter_context(counting("looking at pictures", wanted)) if wanted else None
+        shown = wanted >= MANY
+        pool = bars.enter_context(counting("looking at pictures", wanted)) if shown else None
 
         def told(what: str, count: int) -> None:
             done[what] += count
@@ -153,7 +155,7 @@ def looking(run: "Run") -> Iterator[Callable[[str, int], None]]:
                 pool(count, "")
 
         yield told
-    if total := done.total():
+    if (total := done.total()) >= MANY:
         rate = total / max(time.monotonic() - started, 1e-9)
         console.err.print(
             f"looked at {total:,} pictures, {rate:,.0f} a second; they need not be again",

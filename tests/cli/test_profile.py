@@ -124,3 +124,18 @@ def test_a_real_policy_answers_pictures(tmp_path: Path, policy: Path) -> None:
     done = qibox("profile", run, "--policy", policy, "--samples-per-model", 2)
     assert sum(int(row[1]) for row in cells(done)) == 6
     assert "random-policy on the run's pool, judge oracle" in done.stdout
+
+
+def test_what_the_panel_is_worth_is_told_of_who_was_profiled(world: Run) -> None:
+    command = ["value", "run", "--policy", "first", "--replay", "answers", "--limit", 8]
+    done = qibox(*command)
+    rows = cells(done)
+    assert "which groups of first have spread: 8 samples" in done.stdout
+    told = {row[0] for row in rows}
+    assert {"instability", "disagreement", "self instability", "safety spread", "(pool)"} <= told
+    assert {f"spread of {model}" for model in world.manifest.panel.models} <= told
+    (pool,) = (row for row in rows if row[0] == "(pool)")
+    assert pool[1] == str(POOL)
+    last = done.stdout.rstrip().splitlines()[-1]
+    assert last.endswith(".")
+    assert qibox(*command, "--quiet").stdout.rstrip().splitlines()[-1] == last
