@@ -24,6 +24,7 @@ from qibox.selection.edges import StratumBox
 from qibox.selection.mix import MixRow, count_mix
 from qibox.selection.nearest import Nearest, nearest
 from qibox.selection.quotas import QuotaRow, check_values
+from qibox.selection.ranking import rank_of
 from qibox.selection.request import Request
 from qibox.selection.samples import fill_samples, ids, none_scored, views_of
 from qibox.selection.scored import require_scores
@@ -194,15 +195,20 @@ def _nearest(
 
 
 def _unranked(request: Request, unranked: int) -> QiboxError:
-    assert request.box is not None, "who is drawn at random needs no rank"
-    rank = request.box.rank
+    if request.weights is not None:
+        above = " above 0" if rank_of(request) == "random" else ""
+        return QiboxError(
+            f"none of the {unranked} samples that could be chosen has a weight by "
+            f"'{request.weights}'{above}: give another",
+            fields=["weights"],
+        )
     how = {
         "trainee": "profile the policy on them",
         "safety-spread": "score with two samples per model or more",
     }
     return QiboxError(
-        f"none of the {unranked} samples in the box can be ranked by {rank}: "
-        f"{how.get(rank, 'the expression has no value above 0 for any of them')}",
+        f"none of the {unranked} samples in the box can be ranked by {rank_of(request)}: "
+        f"{how[rank_of(request)]}",
         fields=["rank"],
     )
 

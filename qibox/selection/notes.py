@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from qibox.selection.choose import Choice
 from qibox.selection.mix import starved
 from qibox.selection.quotas import shortfalls
+from qibox.selection.ranking import rank_of
 
 RANKS = {
     "instability": "the most unstable first",
@@ -61,11 +62,9 @@ def warnings(choice: Choice) -> Iterator[str]:
     request, twins, box = choice.request, choice.twins, choice.nearest
     if request.frame is not None:
         yield from shortfalls(request.frame, choice.quotas)
-    if choice.unranked and request.box is not None:
-        yield (
-            f"{choice.unranked:,} samples of the box cannot be ranked by {request.box.rank} and "
-            "were passed over"
-        )
+    if choice.unranked:
+        by = "weights" if request.weights is not None else rank_of(request)
+        yield f"{choice.unranked:,} samples cannot be ranked by {by} and were passed over"
     if twins is not None and twins.chosen < twins.wanted:
         yield f"{twins.chosen:,} of {twins.wanted:,} twins: no more harmless samples are like these"
     if choice.short:

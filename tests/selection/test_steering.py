@@ -65,7 +65,7 @@ def test_weights_rank_and_pass_over_what_has_none(ladder: Run) -> None:
     choice = asked(ladder, weights="case when sample_id <> 'f' then quality end", limit=2)
     assert ids(choice) == ["d", "e"]
     assert choice.unranked == 1
-    assert any("1 samples of the box cannot be ranked by weights" in w for w in warnings(choice))
+    assert any("1 samples cannot be ranked by weights" in w for w in warnings(choice))
 
 
 def test_safety_spread_ranks_and_is_counted_where_older_scores_lack_it(ladder: Run) -> None:
@@ -106,10 +106,10 @@ def test_an_expression_only_reads_and_is_the_same_each_time(
 
 
 def test_a_rank_without_any_value_says_what_to_do(ladder: Run) -> None:
-    with pytest.raises(
-        QiboxError, match="none of the 6 samples in the box can be ranked by weights"
-    ):
+    with pytest.raises(QiboxError, match="none of the 6 samples that could be chosen has a weight"):
         asked(ladder, weights="null::double")
+    with pytest.raises(QiboxError, match="has a weight by '-1' above 0: give another"):
+        choose(ladder, at_random(2, steering=Steering(weights="-1")))
     with pytest.raises(UsageError, match=r"no policy was profiled on .*`qibox profile .* asks one"):
         asked(ladder, rank="trainee")
     with pytest.raises(UsageError, match="weights are a rank of their own"):
