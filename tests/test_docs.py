@@ -34,6 +34,7 @@ ELSEWHERE = (  # what wants more samples than that run has, a training, or files
     "--random 4",
     "--random 2",
     "--size 240",
+    "--rank trainee",
     "plot runs/mini training",
     "my-pool.yaml",
     "s3://",
