@@ -162,7 +162,7 @@ def _with_pool(url: str | None, manifest: "RunManifest", folder: str, watch: Any
 
 def _request(run: "Run", options: dict[str, Any]) -> "Request | None":
     """The box to count by; None where none was named and the pool has none of its own."""
-    from qibox.cli.select import BOX_OPTIONS, make_box
+    from qibox.cli.select_request import BOX_OPTIONS, make_box
     from qibox.selection.request import by_box
 
     chosen = {name: options.get(name) for name in BOX_OPTIONS}

@@ -127,8 +127,8 @@ def make_box(options: Options, run: Run) -> BoxManifest:
 
 def _steers(options: Options) -> bool:
     """Whether the options say whom to choose without a box: by a rank of their own, or by where."""
-    own_rank = options["rank"] not in (None, "instability", "random")
-    return own_rank or any(options[name] is not None for name in ("where", "weights"))
+    own_rank = options.get("rank") not in (None, "instability", "random")
+    return own_rank or any(options.get(name) is not None for name in ("where", "weights"))
 
 
 def _edge(option: str, field: str, value: object) -> Edge:

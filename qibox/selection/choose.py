@@ -96,6 +96,12 @@ def _choose(
     scored = count(connection, "candidates")
     if not scored:
         raise none_scored(connection, run, request)
+    if request.random and request.random > scored:
+        raise UsageError(
+            f"{request.random} samples at random are more than there are: "
+            f"{scored} samples of {run.storage.url} have scores",
+            fields=["random"],
+        )
     if request.frame is not None:
         check_values(connection, request.frame)
     boxes, unranked = apply_box(connection, request)
@@ -111,12 +117,6 @@ def _choose(
             f"the resamples: ask for less ({command('intervals', run.storage.url)} tells how many "
             "lie how surely in it)",
             fields=["min_confidence"],
-        )
-    if request.random and request.random > scored:
-        raise UsageError(
-            f"{request.random} samples at random are more than there are: "
-            f"{scored} samples of {run.storage.url} have scores",
-            fields=["random"],
         )
     quotas, twins = _fill(connection, request, passed)
     chosen = connection.sql("select sample_id from chosen order by sample_id").to_arrow_table()
