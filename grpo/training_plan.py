@@ -23,6 +23,8 @@ from qibox.manifests.recipe import RecipeManifest
 from qibox.policies.directory import read_lineage
 from qibox.policies.running import START
 from qibox.run.directory import Run
+from qibox.run.kept_files import check_files
+from qibox.run.layout import policy_path
 from qibox.run.storage import Storage
 from qibox.selection.read import read_selection, selection_digest
 
@@ -142,9 +144,19 @@ def changes(storage: Storage, plan: TrainingPlan) -> list[str] | None:
 
     None if no such policy was trained to its end; what an unfinished training left does not count.
     Nor does prose in the manifests, nor what only operates.
+
+    Raises:
+        DamagedFileError: this very policy is there, and its rollouts or metrics are not what was
+            written. Its weights, gigabytes, are checked where they are loaded.
     """
     there = read_lineage(storage, plan.name)
-    return None if there is None else changed_fields(there["plan"], plan)
+    if there is None:
+        return None
+    changed = changed_fields(there["plan"], plan)
+    if not changed and isinstance(files := there.get("files"), dict):
+        measured = {name: files[name] for name in files if name.endswith((".parquet", ".jsonl"))}
+        check_files(storage, policy_path(plan.name), measured)
+    return changed
 
 
 def changed_fields(there: dict[str, Any], plan: TrainingPlan) -> list[str]:

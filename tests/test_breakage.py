@@ -25,7 +25,9 @@ KINDS = {
         "selections/default/selection.yaml",
         "selections/default/data/train-00000-of-00001.parquet",
         "policies/default/policy.yaml",
+        "policies/default/rollouts/part-000001.parquet",
     ),
+    "select": ("selections/default/data/train-00000-of-00001.parquet",),
     "eval": (
         "run.yaml",
         "policies/default/policy.yaml",

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from qibox.run.mending import telling_damage
 from qibox.run.patience import PatientHandler
-from qibox.run.seal import SealedFile
+from qibox.run.seal import SealedFile, SealedParquet
 from qibox.run.storage import Storage
 
 READERS = 16  # files checked at once
@@ -87,7 +87,7 @@ class CheckedDataset(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow is 
                 sealed.check()
                 self.checked[name] = None
                 return
-            for start, stop in _spans(pq.ParquetFile(sealed).metadata, columns):
+            for start, stop in _spans(SealedParquet(sealed).metadata, columns):
                 sealed.check(start, stop)
         self.checked[name] = before | columns
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from qibox.digests import content_digest
 from qibox.engines.sources import SAMPLE, SAMPLES, WHOLE
 from qibox.errors import UsageError
-from qibox.run.seal import SealedFile
+from qibox.run.seal import SealedFile, SealedParquet
 
 TYPES = {
     "sample_id": pa.string(),
@@ -131,7 +131,7 @@ def checked(path: Path) -> Iterator[pq.ParquetFile]:
     """Open a recorded file; one that this package wrote is checked as it is read."""
     with path.open("rb") as file:
         sealed = SealedFile(file, lambda why: OSError(f"it is damaged ({why})"))
-        yield pq.ParquetFile(sealed, page_checksum_verification=True)
+        yield SealedParquet(sealed)
 
 
 def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
@@ -150,7 +150,7 @@ def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
     try:
         with checked(piece.path) as file:
             present = [name for name in columns if name in file.schema_arrow.names]
-            table = file.read_row_group(piece.group, columns=present, use_threads=False)
+            table = file.read_row_group(piece.group, columns=present)
         arrays: dict[str, Any] = {}
         for name in present:
             arrays[name] = table[name].cast(TYPES[name])

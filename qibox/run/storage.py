@@ -26,7 +26,7 @@ from qibox.errors import DamagedFileError, UsageError
 from qibox.run.mending import damaged, telling_damage
 from qibox.run.newfile import NewFile, naming
 from qibox.run.patience import PatientFile, find_files, is_there, patiently
-from qibox.run.seal import SealedFile, seal, sealed_text, unsealed_text
+from qibox.run.seal import SealedFile, SealedParquet, seal, sealed_text, unsealed_text
 
 R = TypeVar("R")
 
@@ -238,7 +238,7 @@ class Storage:
         with self.reading(name) as file:
             fault = self.fault(name)
             with telling_damage(fault):
-                parquet = pq.ParquetFile(SealedFile(file, fault), page_checksum_verification=True)
+                parquet = SealedParquet(SealedFile(file, fault))
             yield parquet
 
     def read_table(self, name: str, columns: list[str] | None = None) -> pa.Table:
@@ -266,7 +266,7 @@ class Storage:
         fault = self.fault(name)
         with self.reading(name) as file, telling_damage(fault):
             sealed = SealedFile(file, fault)
-            parquet = pq.ParquetFile(sealed, page_checksum_verification=True)
+            parquet = SealedParquet(sealed)
             if sealed.is_sealed:
                 sealed.check()
                 return

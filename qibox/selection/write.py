@@ -30,6 +30,7 @@ def written_already(run: Run, choice: Choice) -> bool:
 
     Raises:
         UsageError: the run has another selection of that name.
+        DamagedFileError: it has this one, but a file of it is not what was written.
     """
     name = choice.request.name
     there = read_selection_lineage(run.storage, name)
@@ -42,7 +43,13 @@ def written_already(run: Run, choice: Choice) -> bool:
             "another name, or overwrite that one",
             fields=["name", "overwrite"],
         )
+    _check(run, name)
     return True
+
+
+def _check(run: Run, name: str) -> None:
+    for file in selection_files(run.storage, name):
+        run.storage.check_table(file)
 
 
 def write_selection(
@@ -84,8 +91,7 @@ def _stands(run: Run, choice: Choice) -> bool:
         there = read_selection_lineage(run.storage, name)
         if there is None or differences(there, lineage(run, choice)):
             return False
-        for file in selection_files(run.storage, name):
-            run.storage.check_table(file)
+        _check(run, name)
     except (DamagedFileError, FileNotFoundError, IsADirectoryError):
         return False
     return True

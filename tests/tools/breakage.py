@@ -130,7 +130,8 @@ class World:
         """Commands that make anew what is not there, and the figure that each comes to."""
 
         def tables(folder: str) -> list[bytes]:
-            return [path.read_bytes() for path in sorted((self.run / folder).rglob("*.parquet"))]
+            paths = sorted((self.run / folder).rglob("*.parquet"))
+            return [path.read_bytes() if path.is_file() else b"" for path in paths]
 
         half = self.run / "policies/half/model/model.safetensors"
         return {
@@ -271,7 +272,7 @@ def main() -> None:
         first, step = arguments.share
         files = world.files()[first::step]
         faults_of: list[str] = []
-        for part in arguments.only or ("bits", "readers", "score", "eval", "train", "train on"):
+        for part in arguments.only or ("bits", "readers", *world.writers()):
             if part == "bits":
                 cases, wrong = arguments.flips, flip_bits(world, arguments.flips)
             elif part == "readers":
