@@ -20,9 +20,9 @@ def main() -> NoReturn:
     try:
         main()
     except SystemExit as end:
-        if stopping.asked():
-            stopping.leave(end.code if isinstance(end.code, int) else 1)
-        raise
+        # Threads that libraries leave waiting would be ended in the middle of C++, which aborts the
+        # process, if one wanted Python's lock while the interpreter is taken apart.
+        stopping.leave(end.code if isinstance(end.code, int) else int(end.code is not None))
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qibox.errors import DamagedFileError
+from qibox.run.seal import SealedFile
 from qibox.run.storage import Storage
 
 TABLE = pa.table({"a": pa.array([1, 2, None], pa.int32()), "b": ["x", "y", "z"]})
@@ -106,6 +108,28 @@ def test_a_table_may_be_written_batch_by_batch(storage: Storage) -> None:
         writer.write_table(TABLE.slice(1))
     assert storage.read_table("t.parquet").equals(TABLE)
     assert storage.table_key("t.parquet") == "k"
+
+
+def test_no_thread_of_arrows_ever_holds_a_file(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one lets go of it while Python ends, the process is aborted."""
+    many = pa.table({name: range(1000) for name in "abcdefgh"})
+    with storage.table_writer("many.parquet", many.schema) as writer:
+        writer.write_table(many, row_group_size=100)
+    readers = set()
+    read = SealedFile._read
+
+    def told(file: SealedFile, start: int, count: int) -> bytes:
+        readers.add(threading.get_ident())
+        return read(file, start, count)
+
+    monkeypatch.setattr(SealedFile, "_read", told)
+    assert storage.read_table("many.parquet") == many
+    with storage.parquet("many.parquet") as parquet:
+        assert len(parquet.read_row_group(3, columns=["a", "b"])) == 100
+        assert sum(map(len, parquet.iter_batches(64))) == 1000
+    assert readers == {threading.get_ident()}
 
 
 def test_other_metadata_stays_beside_the_key(storage: Storage) -> None:
