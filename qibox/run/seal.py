@@ -169,7 +169,7 @@ class SealedParquet(pq.ParquetFile):  # type: ignore[misc]  # pyarrow is untyped
 
     def iter_batches(self, *arguments: Any, **more: Any) -> Iterator[pa.RecordBatch]:
         """The rows in batches, which may be smaller than asked for where a row group ends."""
-        return super().iter_batches(*arguments, **{**more, "use_threads": False})
+        yield from super().iter_batches(*arguments, **{**more, "use_threads": False})
 
 
 def check_sealed(path: str) -> None:
