@@ -9,17 +9,19 @@ Run: ``qibox score``.
 import gc
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from qibox import stopping
+from qibox.engines.recording import recorded_bytes
 from qibox.errors import QiboxError
 from qibox.importing import importing
-from qibox.run.directory import RunManifest
+from qibox.run.directory import POOL_INDEX, RunManifest
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
+from qibox.scoring import beside
 from qibox.scoring.adding import places_of_labels
 from qibox.scoring.consent import RescoreStage
 from qibox.scoring.footers import OUTDATED
@@ -34,6 +36,8 @@ from qibox.scoring.summary import Summary, summarise
 from qibox.scoring.turns import Turn, turns_of
 from qibox.scoring.watcher import Watcher
 from qibox.trouble import told
+
+MUCH = 10 << 20  # bytes of recorded responses, from which on a process is started beside
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,25 @@ def score_run(
     """
     storage = Storage(out)
     places = places_of(manifest)
+    anew = storage.is_local and not storage.exists(POOL_INDEX)
 
     def open_jobs() -> list[Job]:
         run = open_run(storage, manifest, rescore)
         return [Job(run, open_pool(run, watcher), places=places | places_of_labels(run))]
 
-    (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
+    with beside.ending():
+        if anew and not settings.beam_options and _plays_much(manifest, places):
+            beside.start()  # soon, as it takes a second, in which this process has enough to do
+        (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
     return summary
+
+
+def _plays_much(manifest: RunManifest, places: Mapping[str, str]) -> bool:
+    """Whether all responses are recorded ones, and many."""
+    models = manifest.panel.models
+    if any(spec.engine != "replay" for spec in models.values()):
+        return False
+    return sum(map(recorded_bytes, {places[model] for model in models})) >= MUCH
 
 
 def work_off(

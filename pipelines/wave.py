@@ -24,7 +24,8 @@ from qibox.manifests.panel import Accelerator
 from qibox.pipelines.on_dask import divide, is_dask, let_go, name_in_full
 from qibox.pipelines.options import check_options, telling_runner
 from qibox.pipelines.worker import DoUnits
-from qibox.scoring.turns import Turn
+from qibox.scoring.beside import lending
+from qibox.scoring.turns import Turn, packed
 
 
 def resource_hints(accelerator: Accelerator | None) -> dict[str, str]:
@@ -57,7 +58,7 @@ def build(
     step = beam.ParDo(DoUnits(turn.stages, root, allow_remote_code, kept))
     (
         pipeline
-        | "Shards" >> beam.Create(enumerate(turn.shards()), reshuffle=False)
+        | "Shards" >> beam.Create(enumerate(map(packed, turn.shards())), reshuffle=False)
         | "Spread" >> beam.GroupByKey()
         | turn.name >> step.with_resource_hints(**resource_hints(turn.accelerator))
     )
@@ -73,7 +74,11 @@ def run_turn(
         QiboxError: a runner elsewhere could not be started, or failed.
         Exception: what Beam raises when a step fails.
     """
-    chosen = _runner(turn.light, list(options))
+    with lending(turn.stages if turn.light else (), root) as beside:
+        _run(root, turn, _runner(turn.light, list(options), beside), allow_remote_code)
+
+
+def _run(root: str, turn: Turn, chosen: dict[str, Any], allow_remote_code: bool) -> None:
     on_dask = is_dask(chosen["options"])
     key = uuid.uuid4().hex if on_dask else None
     if on_dask:
@@ -86,11 +91,11 @@ def run_turn(
             result.wait_until_finish()  # elsewhere; in this process all is done by now
 
 
-def _runner(light: bool, options: list[str]) -> dict[str, Any]:
+def _runner(light: bool, options: list[str], beside: int) -> dict[str, Any]:
     parsed = parse_options(options)
     if parsed.view_as(StandardOptions).runner is not None:
         return {"options": parsed}
-    workers = os.cpu_count() or 1
+    workers = 1 + beside if beside else os.cpu_count() or 1  # of threads; most wait for a process
     if light and workers > 1 and not any("direct_" in option for option in options):
         # The runner works through a stage on so many threads in its in-memory mode too; what it
         # calls multi_threading adds three gRPC servers and their threads, for each wave anew.

@@ -6,9 +6,8 @@ after the last.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import Any
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
@@ -17,15 +16,11 @@ from qibox import stopping
 from qibox.errors import QiboxError
 from qibox.pipelines import kept
 from qibox.run.storage import Storage
-from qibox.run.units import Unit
-from qibox.scoring.handing import shard_storage
+from qibox.scoring.beside import Beside, GoneError, take
 from qibox.scoring.progress import Account, Reporter
-from qibox.scoring.stage import Stage, TellRows, Tool
-from qibox.scoring.turns import ShardWork
-from qibox.trouble import told
-
-Work = Callable[[Any, Storage, Sequence[Unit], TellRows], None]
-Stages = Sequence[Stage[Any]]
+from qibox.scoring.shards import ShardWorker, Stages
+from qibox.scoring.stage import Tool
+from qibox.scoring.turns import ShardWork, unpacked
 
 STOPPED = "the wave was stopped"  # for another reason, which its own thread tells
 
@@ -132,7 +127,9 @@ class DoUnits(beam.DoFn):
         self._kept = kept  # the turn under which this process keeps its tools; None: until it left
         self._shared = Shared()
         self._held: Held | None = None
-        self._unsettled: list[tuple[int, Callable[[], None]]] = []  # last stage, what waits
+        self._worker: ShardWorker
+        self._beside: Beside | None = None
+        self._unsettled = False
 
     def setup(self) -> None:
         """Open the run, and load the turn's tools unless this process has them."""
@@ -141,31 +138,33 @@ class DoUnits(beam.DoFn):
             if self._kept is None
             else kept.acquire(self._kept, self._hold)
         )
-        self._tools, self._accounts = held.enter()
+        tools, accounts = held.enter()
         self._held = held  # only now: leaving undoes an entry that succeeded
+        self._worker = ShardWorker(self._stages, tools, accounts, held.storage)
+        self._beside = take()
 
     def _hold(self) -> Held:
         return Held(self._stages, self._root, self._allow_remote_code, keep=self._kept is not None)
 
-    def process(self, element: tuple[int, Iterable[ShardWork]]) -> Iterator[int]:
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[int]:
         """Do the units under one number of a turn."""
         _, shards = element
         for work in shards:
-            yield self._do_shard(work)
+            yield self._do_shard(unpacked(work))
 
     def _do_shard(self, work: ShardWork) -> int:
-        """Do what is missing of a shard, stage by stage."""
+        """Do what is missing of a shard, here or in a process beside this one."""
         held = self._held
         if held is None:
             raise QiboxError(STOPPED)
         with held.work():
-            storage = shard_storage(held.storage, [units for _, units in work])
+            self._unsettled = True
+            if self._beside is None:
+                return self._worker.do(work)
             try:
-                done = sum(self._do_missing(number, units, storage) for number, units in work)
-            finally:
-                self._unsettled.append((work[-1][0], storage.settling()))
-            self._settle(all_but=1)  # while the disk takes one shard the next is worked on
-            return done
+                return self._beside.do(work)
+            except GoneError:
+                return self._take_over(self._beside)
 
     def finish_bundle(self) -> None:
         """Nothing counts as done before it stands."""
@@ -173,52 +172,27 @@ class DoUnits(beam.DoFn):
             with self._held.work():
                 self._settle()
 
-    def _settle(self, all_but: int = 0) -> None:
-        """Wait until all shards stand that were written, but for the last ones."""
-        while len(self._unsettled) > all_but:
-            number, wait = self._unsettled.pop(0)
-            with self._telling(number):
-                wait()
+    def _settle(self) -> None:
+        """Wait until all stands that was written."""
+        self._unsettled = False
+        if self._beside is not None:
+            try:
+                self._beside.settle()
+            except GoneError:
+                self._take_over(self._beside)
+        self._worker.settle()
 
-    def _do_missing(self, number: int, units: Sequence[Unit], storage: Storage) -> int:
-        """Do those of a stage's units that are not done: a retried bundle comes twice.
-
-        Mending twice asks again for what failed again, and changes nothing else.
-        """
-        stopping.check()
-        stage = self._stages[number]
-        mend = tuple(unit for unit in units if unit.mend is not None)
-        make = tuple(
-            unit for unit in units if unit.mend is None and storage.table_key(unit.path) != unit.key
-        )
-        if mend:  # first: what is made anew takes over what was said of equal texts
-            self._do(stage.mend, number, storage, mend)
-        if make:
-            self._do(stage.do, number, storage, make)
-        return len(mend) + len(make)
-
-    def _do(self, work: Work, number: int, storage: Storage, units: tuple[Unit, ...]) -> None:
-        with self._telling(number), self._accounts[number].units(len(units)) as report:
-            work(self._tools[number], storage, units, report)
-
-    @contextmanager
-    def _telling(self, number: int) -> Iterator[None]:
-        """Tell in a stage's account why its work cannot go on."""
-        try:
-            yield
-        except stopping.StoppedError:
-            raise
-        except Exception as error:
-            trouble = told(error)
-            if trouble is None:
-                raise
-            self._accounts[number].stop(trouble)
-            raise trouble from error
+    def _take_over(self, beside: Beside) -> int:
+        """Do here what the other process was given and may not have done, at the last shard."""
+        self._beside = None
+        *_, done = [0, *(self._worker.do(work) for work in beside.unfinished())]
+        return done
 
     def teardown(self) -> None:
         """Let go of the tools, once nothing is under way."""
-        with suppress(QiboxError, OSError):  # after an error, which is told
-            self._settle()
         if self._held is not None:
+            if self._unsettled:
+                with suppress(Exception):  # after an error, which is told
+                    self._settle()
             self._held.leave()
             self._held = None

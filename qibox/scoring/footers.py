@@ -32,7 +32,8 @@ class Footer:
     damage: str | None = None  # what is wrong with a file that is not what was written
 
 
-_remembered: dict[str, tuple[int, Footer]] = {}  # by path, with the file's state
+Noted = dict[str, tuple[int, Footer]]  # by path, with the file's state
+_remembered: Noted = {}
 
 
 def remember(storage: Storage, name: str, footer: Footer) -> None:
@@ -40,6 +41,18 @@ def remember(storage: Storage, name: str, footer: Footer) -> None:
     if storage.is_local:
         path = storage.path(name)
         _remembered[path] = (_state(path), footer)
+
+
+def hand_on() -> Noted:
+    """What was noted in this process, for another to learn; it is forgotten here."""
+    noted = dict(_remembered)
+    _remembered.clear()
+    return noted
+
+
+def learn(noted: Noted) -> None:
+    """Take over what another process noted."""
+    _remembered.update(noted)
 
 
 def _state(path: str) -> int:

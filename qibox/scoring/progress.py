@@ -132,13 +132,14 @@ class Reporter:
         """Write the last reports and end the thread."""
         self._end.set()
         self._thread.join()
-        self._write()
+        self.write()
 
     def _write_often(self) -> None:
         while not self._end.wait(self._interval):
-            self._write()
+            self.write()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what there is to report now."""
         for account in self.accounts:
             account.write()
 

@@ -6,6 +6,8 @@ become one **turn**: all that is pending of a shard is done before the next one 
 table goes from one stage to the next in memory (:mod:`qibox.scoring.handing`).
 """
 
+import pickle
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +20,17 @@ from qibox.scoring.plan import Wave
 from qibox.scoring.stage import Stage
 
 ShardWork = tuple[tuple[int, tuple[Unit, ...]], ...]  # stage's number and its units, in order
+
+
+def packed(work: ShardWork) -> bytes:
+    """A shard's work for a runner, which keeps several copies of all that it is given."""
+    return zlib.compress(pickle.dumps(work), level=1)
+
+
+def unpacked(work: bytes) -> ShardWork:
+    """What :func:`packed` was given."""
+    found: ShardWork = pickle.loads(zlib.decompress(work))
+    return found
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
 from qibox.scoring.progress import read_progress
 from qibox.scoring.stage import TellRows
-from qibox.scoring.turns import ShardWork
+from qibox.scoring.turns import ShardWork, packed
 
 
 class Tool:
@@ -65,8 +65,8 @@ def unit(n: int) -> Unit:
     return Unit(scores_path(n), f"key-{n}", n, 2, pool_path(n))
 
 
-def work_on(*units: Unit) -> ShardWork:
-    return ((0, units),)
+def work_on(*units: Unit) -> bytes:
+    return packed(((0, units),))
 
 
 def worker(work: Notes, root: Path, turn: str | None = None) -> DoUnits:
@@ -142,7 +142,7 @@ def of_two_stages(n: int) -> ShardWork:
 def test_what_a_bundle_did_stands_when_it_ends(tmp_path: Path) -> None:
     step = DoUnits([Notes(), Notes()], str(tmp_path))  # type: ignore[list-item]
     step.setup()
-    assert list(step.process((0, [of_two_stages(0), of_two_stages(1)]))) == [2, 2]
+    assert list(step.process((0, [packed(of_two_stages(0)), packed(of_two_stages(1))]))) == [2, 2]
     step.finish_bundle()
     storage = Storage(tmp_path)
     for n in (0, 1):
@@ -155,7 +155,7 @@ def test_a_file_that_cannot_stand_stops_the_work_in_one_sentence(tmp_path: Path)
     (tmp_path / unit(0).path / "a folder").mkdir(parents=True)
     step = DoUnits([Notes(), Notes()], str(tmp_path))  # type: ignore[list-item]
     step.setup()
-    list(step.process((0, [of_two_stages(0)])))
+    list(step.process((0, [packed(of_two_stages(0))])))
     with pytest.raises(QiboxError, match="a directory stands where a file belongs"):
         step.finish_bundle()
     step.teardown()
@@ -204,7 +204,7 @@ def test_a_model_serves_one_thread_at_a_time(tmp_path: Path, light: bool) -> Non
     step = worker(work, tmp_path)
     step.setup()
     threads = [
-        threading.Thread(target=lambda n=n: list(step.process((n, [((0, (unit(n),)),)]))))
+        threading.Thread(target=lambda n=n: list(step.process((n, [work_on(unit(n))]))))
         for n in range(2)
     ]
     for thread in threads:

@@ -1,0 +1,96 @@
+"""What a process does of a turn: shard after shard, each stage by stage.
+
+The runner's step uses it (:mod:`qibox.pipelines.worker`), and so does a process beside that one
+(:mod:`qibox.scoring.beside`).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from qibox import stopping
+from qibox.run.storage import Storage
+from qibox.run.units import Unit
+from qibox.scoring.handing import shard_storage
+from qibox.scoring.progress import Account
+from qibox.scoring.stage import Stage, TellRows, Tool
+from qibox.scoring.turns import ShardWork
+from qibox.trouble import told
+
+Work = Callable[[Any, Storage, Sequence[Unit], TellRows], None]
+Stages = Sequence[Stage[Any]]
+
+
+class ShardWorker:
+    """Does the pending units of shards, with a tool and an account for each stage.
+
+    One thread uses it; others have one of their own with the same tools.
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        tools: Sequence[Tool],
+        accounts: Sequence[Account],
+        storage: Storage,
+    ) -> None:
+        self._stages = stages
+        self._tools = tools
+        self._accounts = accounts
+        self._storage = storage
+        self._unsettled: list[tuple[int, Callable[[], None]]] = []  # last stage, what waits
+
+    def do(self, work: ShardWork) -> int:
+        """Do what is missing of a shard; gives back how many units that was.
+
+        While the disk takes this shard the next one is worked on: all before it stand by now.
+        """
+        storage = shard_storage(self._storage, [units for _, units in work])
+        try:
+            done = sum(self._do_missing(number, units, storage) for number, units in work)
+        finally:
+            self._unsettled.append((work[-1][0], storage.settling()))
+        self.settle(all_but=1)
+        return done
+
+    def settle(self, all_but: int = 0) -> None:
+        """Wait until all shards stand that were written, but for the last ones."""
+        while len(self._unsettled) > all_but:
+            number, wait = self._unsettled.pop(0)
+            with self._telling(number):
+                wait()
+
+    def _do_missing(self, number: int, units: Sequence[Unit], storage: Storage) -> int:
+        """Do those of a stage's units that are not done: a retried bundle comes twice.
+
+        Mending twice asks again for what failed again, and changes nothing else.
+        """
+        stopping.check()
+        stage = self._stages[number]
+        mend = tuple(unit for unit in units if unit.mend is not None)
+        make = tuple(
+            unit for unit in units if unit.mend is None and storage.table_key(unit.path) != unit.key
+        )
+        if mend:  # first: what is made anew takes over what was said of equal texts
+            self._do(stage.mend, number, storage, mend)
+        if make:
+            self._do(stage.do, number, storage, make)
+        return len(mend) + len(make)
+
+    def _do(self, work: Work, number: int, storage: Storage, units: tuple[Unit, ...]) -> None:
+        with self._telling(number), self._accounts[number].units(len(units)) as report:
+            work(self._tools[number], storage, units, report)
+
+    @contextmanager
+    def _telling(self, number: int) -> Iterator[None]:
+        """Tell in a stage's account why its work cannot go on."""
+        try:
+            yield
+        except stopping.StoppedError:
+            raise
+        except Exception as error:
+            trouble = told(error)
+            if trouble is None:
+                raise
+            self._accounts[number].stop(trouble)
+            raise trouble from error
