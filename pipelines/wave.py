@@ -16,7 +16,7 @@ from typing import Any, cast
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, PipelineOptionsT, StandardOptions
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
-from apache_beam.runners.worker import sdk_worker
+from apache_beam.runners.worker import sdk_worker, statesampler
 
 from qibox import stopping
 from qibox.errors import UsageError
@@ -26,6 +26,8 @@ from qibox.pipelines.options import check_options, telling_runner
 from qibox.pipelines.worker import DoUnits
 from qibox.scoring.beside import lending
 from qibox.scoring.turns import Turn, packed
+
+SAMPLING_MS = 10  # between two looks of Beam at what its steps are at; by default it is 200
 
 
 def resource_hints(accelerator: Accelerator | None) -> dict[str, str]:
@@ -147,7 +149,12 @@ def _check_options(options: tuple[str, ...]) -> None:
 
 
 def quiet_beam() -> None:
-    """Beam's workers tell of every step, and tell of each error what the error itself says."""
+    """Beam's workers tell of every step, and tell of each error what the error itself says.
+
+    At a step's end Beam waits for the thread that samples what the step is at, which by then
+    sleeps for 200 ms at a time; here no longer than it takes to notice.
+    """
+    vars(statesampler.StateSampler)["__init__"].__defaults__ = (SAMPLING_MS,)
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
     vars(sdk_worker)["print"] = _say_nothing  # beside its log, where threads are workers
 

@@ -38,20 +38,27 @@ class Held:
         self._allow_remote_code = allow_remote_code
         self._keep = keep  # until it is told to close, whoever leaves
         self._change = threading.Condition()
+        self._loading = threading.Lock()  # users of a process beside this one need not wait
         self._users = 0
         self._working = 0  # threads inside work()
         self._tools: tuple[Tool, ...] = ()
         self._reporter: Reporter | None = None
 
-    def enter(self) -> tuple[tuple[Tool, ...], tuple[Account, ...]]:
-        """Become a user; the first one loads. Gives back a tool and an account for each stage."""
+    def enter(self) -> None:
+        """Become a user; nothing is loaded before a user asks for its :meth:`worker`."""
         with self._change:
             if self._reporter is None:
                 self._reporter = Reporter(self.storage, [stage.name for stage in self._stages])
-            if not self._tools:
-                self._tools = self._load(self._reporter.accounts)
             self._users += 1
-            return self._tools, self._reporter.accounts
+
+    def worker(self) -> ShardWorker:
+        """What a user does shards with; the first one loads."""
+        assert self._reporter is not None
+        accounts = self._reporter.accounts
+        with self._loading:
+            if not self._tools:
+                self._tools = self._load(accounts)
+            return ShardWorker(self._stages, self._tools, accounts, self.storage)
 
     def leave(self) -> None:
         """Be a user no more; the last one closes, once nobody is at work."""
@@ -127,7 +134,7 @@ class DoUnits(beam.DoFn):
         self._kept = kept  # the turn under which this process keeps its tools; None: until it left
         self._shared = Shared()
         self._held: Held | None = None
-        self._worker: ShardWorker
+        self._worker: ShardWorker | None = None  # until it is wanted, with a process beside
         self._beside: Beside | None = None
         self._unsettled = False
 
@@ -138,10 +145,15 @@ class DoUnits(beam.DoFn):
             if self._kept is None
             else kept.acquire(self._kept, self._hold)
         )
-        tools, accounts = held.enter()
-        self._held = held  # only now: leaving undoes an entry that succeeded
-        self._worker = ShardWorker(self._stages, tools, accounts, held.storage)
+        held.enter()
+        self._held = held
         self._beside = take()
+        if self._beside is None:
+            try:
+                self._worker = held.worker()
+            except BaseException:
+                self.teardown()
+                raise
 
     def _hold(self) -> Held:
         return Held(self._stages, self._root, self._allow_remote_code, keep=self._kept is not None)
@@ -159,33 +171,36 @@ class DoUnits(beam.DoFn):
             raise QiboxError(STOPPED)
         with held.work():
             self._unsettled = True
-            if self._beside is None:
+            if self._worker is not None:
                 return self._worker.do(work)
+            assert self._beside is not None
             try:
                 return self._beside.do(work)
             except GoneError:
-                return self._take_over(self._beside)
+                return self._take_over(held, self._beside)
 
     def finish_bundle(self) -> None:
         """Nothing counts as done before it stands."""
         if self._held is not None and self._unsettled:
             with self._held.work():
-                self._settle()
+                self._settle(self._held)
 
-    def _settle(self) -> None:
+    def _settle(self, held: Held) -> None:
         """Wait until all stands that was written."""
         self._unsettled = False
-        if self._beside is not None:
+        if self._worker is None:
+            assert self._beside is not None
             try:
                 self._beside.settle()
             except GoneError:
-                self._take_over(self._beside)
-        self._worker.settle()
+                self._take_over(held, self._beside)
+        if self._worker is not None:
+            self._worker.settle()
 
-    def _take_over(self, beside: Beside) -> int:
-        """Do here what the other process was given and may not have done, at the last shard."""
-        self._beside = None
-        *_, done = [0, *(self._worker.do(work) for work in beside.unfinished())]
+    def _take_over(self, held: Held, beside: Beside) -> int:
+        """Do here what the other process was given and may not have done, and all from now on."""
+        worker = self._worker = held.worker()
+        *_, done = [0, *(worker.do(work) for work in beside.unfinished())]
         return done
 
     def teardown(self) -> None:
@@ -193,6 +208,6 @@ class DoUnits(beam.DoFn):
         if self._held is not None:
             if self._unsettled:
                 with suppress(Exception):  # after an error, which is told
-                    self._settle()
+                    self._settle(self._held)
             self._held.leave()
             self._held = None
