@@ -13,8 +13,17 @@ def share_arenas() -> None:
     Beam works through a wave on dozens of threads. glibc gives each an arena of its own and keeps
     in it what the thread freed, so that a process grows with the number of threads it has had.
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    if mallopt is not None:
-        mallopt(M_ARENA_MAX, ARENAS)
+    _call("mallopt", M_ARENA_MAX, ARENAS)
+
+
+def give_back() -> None:
+    """Give what is free back to the system: after a large piece of work it would stay for good."""
+    _call("malloc_trim", 0)
+
+
+def _call(name: str, *given: int) -> None:
+    """Call one of glibc's own functions."""
+    if sys.platform == "linux":
+        found = getattr(ctypes.CDLL(None), name, None)  # musl has none
+        if found is not None:
+            found(*given)

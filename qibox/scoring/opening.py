@@ -17,6 +17,7 @@ from qibox.scoring.consent import (
     taken,
     with_added_judges,
 )
+from qibox.scoring.memory import give_back
 from qibox.scoring.plan import Job, Plan, make_plan
 from qibox.scoring.stages import ASKING_FOLDERS, STAGE_FOLDERS
 from qibox.scoring.summary import Summary, pool_count
@@ -71,6 +72,7 @@ def open_pool(run: Run, watcher: Watcher) -> PoolIndex:
     if index is None:
         with watcher.reading() as advance:
             index = ingest(run, advance)
+        give_back()  # the hashes of all rows, of which the waves need none
     if not index.samples:
         raise UsageError(_no_sample(run, index))
     return index
