@@ -4,7 +4,7 @@ The footer of a file that this very process wrote is remembered, and not read wh
 it left it: closing a run's account would take as long as a tenth of making it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +30,7 @@ class Footer:
     edition: str | None = None  # of its content, see qibox.run.editions; None: as first written
     made_of: str | None = None  # the editions of the files that it was made of
     damage: str | None = None  # what is wrong with a file that is not what was written
+    counts: Mapping[str, int] | None = None  # of responses counted as they were written
 
 
 Noted = dict[str, tuple[int, Footer]]  # by path, with the file's state

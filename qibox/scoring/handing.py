@@ -17,6 +17,7 @@ from qibox.run.newfile import NewFile
 from qibox.run.storage import Storage, TableWriter
 from qibox.run.units import Unit
 from qibox.scoring.footers import Footer, remember
+from qibox.scoring.shares import counts_of
 from qibox.scoring.slices import SLICE_SAMPLES
 from qibox.tables import SAMPLES
 
@@ -138,4 +139,4 @@ def _footer(table: pa.Table, key: str | None, made_of: str | None) -> Footer:
     failed = 0
     if "reason" in table.column_names:
         failed = len(table) - table["reason"].null_count
-    return Footer(key, len(table), failed, made_of=made_of)
+    return Footer(key, len(table), failed, made_of=made_of, counts=counts_of(table))

@@ -116,7 +116,7 @@ def _shares(run: Run, plan: Plan) -> tuple[ModelShare, ...]:
     waves = (wave for wave in plan.waves if wave.stage.folder == AskModel.folder)
     units = (unit for wave in waves for unit in wave.units if unit.home == run.home)
     done = [unit for unit in units if unit.path in plan.footers]
-    return model_shares(run.storage, done, expected)
+    return model_shares(run.storage, done, expected, plan.footers)
 
 
 def _stage_count(

@@ -9,8 +9,9 @@ from qibox.manifests.asking import Marks
 from qibox.run.layout import responses_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
+from qibox.scoring.footers import Footer
 from qibox.scoring.generate import make_responses
-from qibox.scoring.shares import ModelShare, model_shares
+from qibox.scoring.shares import ModelShare, counts_of, model_shares
 from qibox.scoring.summary import StageCount, Summary
 
 SAID = [
@@ -71,3 +72,18 @@ def test_a_file_of_several_groups_of_rows_is_counted_whole(tmp_path: Path) -> No
         writer.write_table(pa.concat_tables([responses] * 3), row_group_size=2)
     (share,) = model_shares(storage, [Unit(path, "key", 0, 15, "", model="m")], {"m": True})
     assert (share.rows, share.reasoned, share.cut_off, share.refused) == (15, 3, 6, 3)
+
+
+def test_what_was_counted_when_it_was_written_is_not_read(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    units = [unit(storage, "a", SAID, Marks()), unit(storage, "c", SAID[4:], Marks())]
+    expected = {"a": True, "c": False}
+    read = model_shares(storage, units, expected)
+    footers = {
+        each.path: Footer("key", each.samples, 1, counts=counts_of(storage.read_table(each.path)))
+        for each in units
+    }
+    for each in units:
+        storage.remove(each.path)
+    assert model_shares(storage, units, expected, footers) == read
+    assert counts_of(pa.table({"reason": []})) is None
