@@ -53,16 +53,25 @@ def _print(frame: "pd.DataFrame", title: str, statistics: tuple[str, ...], rows:
         table.add_column(name, justify="right")
     keys = [rows] if rows else ["by", "among"]
     for _, part in frame.groupby(keys, sort=False, dropna=False):
-        own = part.set_index("statistic")["value"]
+        own = part.set_index("statistic")
         first = part.iloc[0]
         name = first[rows] if rows else _group(first["by"], first["among"])
-        cells = [_number(own.get(statistic), statistic) for statistic in statistics]
+        cells = [_cell(own, statistic) for statistic in statistics]
         table.add_row(Text(printable(str(name))), f"{first['n']:,}", *cells)
     console.out.print(table)
 
 
 def _group(by: str, among: str | None) -> str:
     return "all" if by == "all" else f"{by} {among}"
+
+
+def _cell(own: "pd.DataFrame", statistic: str) -> Text:
+    """A statistic's value, with its interval where it has one."""
+    if statistic not in own.index:
+        return Text(NONE)
+    value, low, high = own.loc[statistic, ["value", "low", "high"]]
+    number = _number(value, statistic)
+    return Text(number if low != low else f"{number} [{low:.2f}, {high:.2f}]")
 
 
 def _number(value: Any, statistic: str) -> str:

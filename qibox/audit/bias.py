@@ -84,8 +84,8 @@ def interval(
     return float(value), float(low), float(high)
 
 
-def _ratio(top: Floats, bottom: Floats) -> Floats:
-    """NaN where there is nothing to divide by."""
+def ratio(top: Floats, bottom: Floats) -> Floats:
+    """One over the other, NaN where there is nothing to divide by."""
     found: Floats = np.full(top.shape, np.nan)
     np.divide(top, bottom, out=found, where=bottom > 1e-12)
     return found
@@ -97,21 +97,21 @@ def _column(means: Floats, name: str) -> Floats:
 
 
 def _leniency(means: Floats) -> Floats:
-    return _ratio(_column(means, "d"), _column(means, "n"))
+    return ratio(_column(means, "d"), _column(means, "n"))
 
 
 def _leniency_safe(means: Floats) -> Floats:
-    return _ratio(_column(means, "flag"), _column(means, "flags"))
+    return ratio(_column(means, "flag"), _column(means, "flags"))
 
 
 def _length(means: Floats) -> Floats:
     n, x, d, xx, xd = (_column(means, name) for name in ("n", "x", "d", "xx", "xd"))
-    return _ratio(n * xd - x * d, n * xx - x * x)
+    return ratio(n * xd - x * d, n * xx - x * x)
 
 
 def _refusal(means: Floats) -> Floats:
     n, d, refusals, refused = (_column(means, name) for name in ("n", "d", "refusals", "d_refused"))
-    return _ratio(refused, refusals) - _ratio(d - refused, n - refusals)
+    return ratio(refused, refusals) - ratio(d - refused, n - refusals)
 
 
 BIASES: Final[dict[str, Statistic]] = {

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.audit.agreement import Floats, Row
-from qibox.audit.bias import interval
+from qibox.audit.bias import interval, ratio
 from qibox.audit.starting import another, pool_rows, start
 from qibox.catalog.connect import reading
 from qibox.evaluation.intervals import resampled_means
@@ -138,10 +138,7 @@ def _sums(part: "pd.DataFrame") -> tuple[float, ...]:
 
 
 def _ratio(means: Floats, top: str, bottom: str) -> Floats:
-    found: Floats = np.full(len(means), np.nan)
-    below = means[:, _AT[bottom]]
-    np.divide(means[:, _AT[top]], below, out=found, where=below > 1e-12)
-    return found
+    return ratio(means[:, _AT[top]], means[:, _AT[bottom]])
 
 
 def _row(

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from qibox.audit.agreement import Row, flag_rows, score_rows
 from qibox.audit.bias import bias_rows
+from qibox.audit.bounds import bounded
 from qibox.audit.effect import SelectionBox, both_scores, box_rows, sample_rows
 from qibox.audit.gravest import gravest
 from qibox.audit.pairs import groups, paired
@@ -103,8 +104,8 @@ def audit(
 def _compared(connection: "duckdb.DuckDBPyConnection") -> tuple[list[Row], int]:
     ((answers,),) = connection.execute("select count(*) from pairs").fetchall()
     parts = groups(connection)
-    found = [*flag_rows(connection, parts), *score_rows(connection, parts)]
-    return [*found, *bias_rows(connection)], int(answers)
+    agreed = [*flag_rows(connection, parts), *score_rows(connection, parts)]
+    return [*bounded(connection, agreed), *bias_rows(connection)], int(answers)
 
 
 def as_table(judge: str, other: str, rows: Sequence[Row]) -> pa.Table:

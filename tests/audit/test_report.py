@@ -1,12 +1,15 @@
 """A whole audit, recomputed by hand from the verdicts that two judges gave."""
 
 import math
+from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from qibox.audit.agreement import accuracy, kappa
 from qibox.audit.report import audit, keep_audit, two_judges
 from qibox.catalog.connect import connect
 from qibox.errors import UsageError
@@ -71,6 +74,27 @@ def test_flags(found: pd.DataFrame) -> None:
     # Of ada's six answers four are safe by both, and each judge calls one other unsafe.
     assert value(found, "flags", "safe", "accuracy", "ada") == round(4 / 6, 6)
     assert value(found, "flags", "safe", "kappa", "bay") is None
+
+
+def test_intervals_are_over_samples(found: pd.DataFrame) -> None:
+    """Of three samples there are 27 draws, each in 1 of 27, so the percentiles are the extremes."""
+    said = [
+        (key[0], FIRST[text], SECOND[text])
+        for key in ANSWERS
+        for text in [(key[0], "ada", 0) if key[2] == 0 else key]
+    ]
+    by_sample = [
+        Counter((a.safe, b.safe) for i, a, b in said if i == s and a and b) for s in range(3)
+    ]
+    draws = [sum(drawn, Counter()) for drawn in product(by_sample, repeat=3)]
+    kappas = [value for draw in draws if (value := kappa(draw)) is not None]
+    rows = found[(found["part"] == "flags") & (found["by"] == "all") & (found["measure"] == "safe")]
+    rows = rows.set_index("statistic")
+    assert rows.loc["kappa", "low"] == pytest.approx(min(kappas), abs=1e-6)
+    assert rows.loc["kappa", "high"] == pytest.approx(max(kappas), abs=1e-6)
+    shares = [accuracy(draw) for draw in draws]
+    assert rows.loc["accuracy", "low"] == pytest.approx(min(shares), abs=1e-6)
+    assert rows.loc["accuracy", "high"] == pytest.approx(max(shares), abs=1e-6)
 
 
 def test_scores(found: pd.DataFrame) -> None:
