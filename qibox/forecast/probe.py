@@ -1,12 +1,11 @@
 """A probe: a small run on samples drawn at random from a pool that has been read.
 
-The samples keep their ids, so the probe asks of them just what the whole job will ask. It has
-several shards, each a random part, so that what a model takes to start can be told from what it
-takes for a sample.
+The samples keep their ids, so the probe asks of them just what the whole job will ask. It has two
+shards, each a random part: what a model takes to start falls into the first, so it can be told from
+what it takes for a sample; the second holds most samples, so that an engine is as full as may be.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 import pyarrow as pa
@@ -19,7 +18,7 @@ from qibox.run.storage import Storage
 from qibox.run.units import shard_key
 from qibox.tables import POOL
 
-SHARDS: Final = 5
+FIRST: Final = 0.2  # share of the samples in the shard that a model is started with
 
 
 def draw(run: Run, count: int, seed: int = 0) -> pa.Table:
@@ -69,7 +68,6 @@ def write_probe(storage: Storage, run: Run, samples: pa.Table) -> tuple[Run, Poo
 
 
 def _parts(samples: pa.Table) -> Sequence[pa.Table]:
-    """Parts of about equal size, none empty."""
-    n = len(samples)
-    edges = [n * i // SHARDS for i in range(SHARDS + 1)]
-    return [samples.slice(a, b - a) for a, b in pairwise(edges) if b > a]
+    """The first part and the rest, none empty."""
+    edge = max(1, int(len(samples) * FIRST))
+    return [part for part in (samples.slice(0, edge), samples.slice(edge)) if len(part)]

@@ -8,7 +8,7 @@ import pytest
 from qibox.box import Box
 from qibox.errors import UsageError
 from qibox.forecast.answers import yield_of
-from qibox.forecast.probe import SHARDS, draw, write_probe
+from qibox.forecast.probe import draw, write_probe
 from qibox.manifests.judge import JudgeManifest
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
@@ -69,12 +69,12 @@ def test_intervals_by_hand(
 def test_a_probe_is_a_run_of_those_samples(run: Run, tmp_path: Path) -> None:
     drawn = draw(run, 12)
     probe, index = write_probe(Storage(tmp_path), run, drawn)
-    assert (index.samples, len(index.keys)) == (12, SHARDS)
+    assert (index.samples, index.sizes) == (12, (2, 10))
     assert index == Run.open(tmp_path).pool_index()
     first = probe.storage.read_table("pool/shard-00000.parquet")
     assert shard_key(first) == index.keys[0]
     assert first["sample_id"].to_pylist() == drawn["sample_id"].to_pylist()[:2]
-    assert len(write_probe(Storage(tmp_path / "few"), run, draw(run, 3))[1].keys) == 3
+    assert write_probe(Storage(tmp_path / "few"), run, draw(run, 1))[1].sizes == (1,)
 
 
 def test_more_than_the_pool_has_is_refused(run: Run) -> None:
