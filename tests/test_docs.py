@@ -92,7 +92,7 @@ def test_every_command_of_the_docs_is_one(page: str, command: str) -> None:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose runs/mini is scored, selected from and evaluated."""
+    """A folder whose runs/mini is scored, selected from, evaluated and audited."""
     folder = tmp_path_factory.mktemp("docs")
     write_world(folder)
     (folder / "runs").mkdir()
@@ -103,6 +103,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         asked = ["--policy", "first", "--pool", "held.yaml", "--replay", "answers"]
         done = run_command("eval", "runs/mini", *asked, "--judge", "hash")
         assert done.status == 0, done.stderr
+        assert run_command("judge", "runs/mini", "--judge", "other.yaml", "-q").status == 0
+        assert run_command("audit", "runs/mini").status == 0
     return folder
 
 

@@ -166,4 +166,4 @@ def test_mistakes_have_their_sentence(tmp_path: Path, samples: list[dict[str, An
     ):
         done = qibox(*asked, *more)
         assert (done.status, message in done.stderr) == (2, True), done.stderr
-    assert "--judge is of --reflections" in qibox("audit", "--judge", "hash").stderr
+    assert "--judge is of --reflections" in qibox(*asked[:2], "--judge", "hash").stderr
