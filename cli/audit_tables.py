@@ -71,13 +71,13 @@ def _cell(own: "pd.DataFrame", statistic: str) -> Text:
         return Text(NONE)
     value, low, high = own.loc[statistic, ["value", "low", "high"]]
     number = _number(value, statistic)
-    return Text(number if low != low else f"{number} [{low:.2f}, {high:.2f}]")
+    return Text(number if low != low else f"{number} [{low:z.2f}, {high:z.2f}]")
 
 
 def _number(value: Any, statistic: str) -> str:
     if value is None or value != value:
         return NONE
-    return f"{value:,.0f}" if statistic in CHANGES[:3] else f"{value:.3f}"
+    return f"{value:,.0f}" if statistic in CHANGES[:3] else f"{value:z.3f}"
 
 
 def _print_intervals(frame: "pd.DataFrame", title: str) -> None:
@@ -91,9 +91,9 @@ def _print_intervals(frame: "pd.DataFrame", title: str) -> None:
     for row in frame.astype(object).where(frame.notna(), None).to_dict("records"):
         value, interval = NONE, NONE
         if row["value"] is not None:
-            value = f"{row['value']:+.3f}"
+            value = f"{row['value']:+z.3f}"
         if row["low"] is not None:
-            interval = f"[{row['low']:+.3f}, {row['high']:+.3f}]"
+            interval = f"[{row['low']:+z.3f}, {row['high']:+z.3f}]"
         whose = f"{row['among']}: " if row["by"] in ("judge", "step") else ""
         whom = Text(printable(f"{whose}{row['measure']}"))
         cells = (whom, Text(row["statistic"]), f"{row['n']:,}", value)
