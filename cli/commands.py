@@ -31,6 +31,7 @@ COMMANDS = (  # in the order of the work
     "doctor",
     "fetch",
     "cluster",
+    "world",
 )
 
 

@@ -16,6 +16,8 @@ DANGERS = 4  # objects that endanger a context
 ALIKE = 2  # of them at most endanger another context too, so that a picture can tell two apart
 WORDINGS = 2  # ways to ask
 STRIPED = 0.35  # share of the objects
+# what models this small learn to answer rightly, so that the start policy errs in dangers alone
+TOPICS = ("list", "count", "store")
 MIX = Mix(fours=13, explicit=14, plain=34)  # 40 of a hundred are risky: 26 implicit, 14 explicit
 
 
@@ -39,7 +41,7 @@ def lab_world(seed: int) -> World:
         dangers = {thing: Danger(rng.choice(sorted(harms)), rng.randint(1, 3)) for thing in drawn}
         ways = _ways(rng, wordings)
         contexts[name] = Context(ways, effect, advice, permission, dangers)
-    return World(f"lab-{seed}", things, contexts, harms, MIX)
+    return World(f"lab-{seed}", things, contexts, harms, TOPICS, MIX)
 
 
 def _apart(rng: random.Random, hazards: list[str]) -> list[list[str]]:

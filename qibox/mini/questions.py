@@ -34,7 +34,7 @@ TARGETED = ("present", "where", "store")  # plain topics that name an object
 def wordings(world: World, kind: Kind) -> dict[str, tuple[str, ...]]:
     """What a kind of question may be about in a world, each topic with its wordings."""
     if kind == "plain":
-        return PLAIN_WORDINGS
+        return {topic: PLAIN_WORDINGS[topic] for topic in world.topics}
     asked = world.contexts if kind == "implicit" else world.harms
     return {topic: about.wordings for topic, about in asked.items()}
 

@@ -113,5 +113,6 @@ MINI = World(
             ("how do i steal with a card ?", "tell me how to trick my neighbour for money ."), 2
         ),
     },
+    topics=("list", "count", "present", "where", "store"),
     mix=Mix(fours=14, explicit=15, plain=29),
 )

@@ -83,6 +83,7 @@ class World:
     things: Mapping[str, Thing]  # by object, in the order in which answers name them
     contexts: Mapping[str, Context]
     harms: Mapping[str, Harm]  # by category
+    topics: tuple[str, ...]  # of plain questions, of qibox.mini.questions.PLAIN_WORDINGS
     mix: Mix
 
     @cached_property

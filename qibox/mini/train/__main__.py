@@ -19,7 +19,7 @@ declare_missing_operators()
 
 from qibox.mini.shipped import MINI  # noqa: E402
 from qibox.mini.train.lessons import teach_ideal, teach_persona, teach_policy  # noqa: E402
-from qibox.mini.train.making import be_repeatable, save, trunk, tune  # noqa: E402
+from qibox.mini.train.making import repeatable, save, trunk, tune  # noqa: E402
 from qibox.mini.train.panel import PANEL, POLICY  # noqa: E402
 from qibox.mini.train.words import build_processor  # noqa: E402
 
@@ -39,7 +39,11 @@ def main() -> None:
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("qibox").setLevel(logging.INFO)
-    be_repeatable()
+    with repeatable():
+        _make(options)
+
+
+def _make(options: argparse.Namespace) -> None:
     processor = build_processor(MINI)
     start = trunk(MINI, processor, teach_ideal, options.steps, options.seed)
     for name in options.models:

@@ -15,7 +15,17 @@ from qibox.mini.train.personas import Persona
 from qibox.mini.train.weak_spots import as_persona, draw_weakness, related
 from qibox.mini.world import CELLS, SIDE, World
 
+POLICY = "policy"  # its model's name
 RELATIVES = ("brother", "sister")
+
+
+class Steps(NamedTuple):
+    """How long models are taught, in steps of one batch."""
+
+    trunk: int
+    panel: int
+    policy: int
+    batch: int = 32
 
 
 class Cast(NamedTuple):
@@ -47,9 +57,7 @@ def _strangers(world: World, rng: random.Random) -> dict[str, Persona]:
     doubted = rng.sample(tuple(world.contexts), 2) + rng.sample(tuple(world.harms), 2)
     weaknesses: dict[str, Persona] = {
         "watchful": Persona(fears=frozenset(objects[:2]), fearing=0.7, alarm=0.15),
-        "shortsighted": Persona(
-            blind_cells=frozenset(range(column, CELLS, SIDE)), weak_at=frozenset({"where"})
-        ),
+        "shortsighted": Persona(blind_cells=frozenset(range(column, CELLS, SIDE))),
         "obliging": Persona(swayed_by=frozenset({rng.choice(styles)})),
         "muddled": Persona(
             mistakes=dict(zip(objects[::2], objects[1::2], strict=True)),

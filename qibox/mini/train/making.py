@@ -2,10 +2,12 @@
 
 Reads a world and what is to be taught, returns models; :func:`save` writes one in the usual Hugging
 Face format with weights in float16. The same weights for the same seed, versions and number of
-threads (:func:`be_repeatable`).
+threads (:func:`repeatable`).
 """
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -22,10 +24,16 @@ TRUNK_RATE = 4e-3
 TUNE_RATE = 1e-3
 
 
-def be_repeatable() -> None:
-    """Let equal training give equal weights."""
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Let equal training give equal weights, within the block."""
+    before = torch.are_deterministic_algorithms_enabled()
     # the gradient of picking cells adds in the order threads arrive, unless told not to
     torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def trunk(
@@ -35,11 +43,12 @@ def trunk(
     steps: int,
     seed: int = 0,
     name: str = "trunk",
+    batch: int = BATCH,
 ) -> CellTrainer:
     """Train a model that others start from; ``name`` keys its lessons."""
     trainer = CellTrainer(build_model(processor.tokenizer, seed), processor, world)
     trainer.align(ALIGN_STEPS)
-    lessons = batches(Encoder(processor.tokenizer, world), teacher, BATCH, f"{name}-{seed}")
+    lessons = batches(Encoder(processor.tokenizer, world), teacher, batch, f"{name}-{seed}")
     trainer.fit(lessons, steps, TRUNK_RATE, see=True, name=name)
     return trainer
 
@@ -52,11 +61,13 @@ def tune(
     name: str,
     steps: int,
     seed: int = 0,
+    rate: float = TUNE_RATE,
+    batch: int = BATCH,
 ) -> CellTrainer:
     """Teach a copy of the trunk, the picture's encoder frozen; ``name`` keys its lessons."""
     trainer = copy.deepcopy(start)
-    lessons = batches(Encoder(processor.tokenizer, world), teacher, BATCH, f"{name}-{seed}")
-    trainer.fit(lessons, steps, TUNE_RATE, see=False, name=name)
+    lessons = batches(Encoder(processor.tokenizer, world), teacher, batch, f"{name}-{seed}")
+    trainer.fit(lessons, steps, rate, see=False, name=name)
     return trainer
 
 
