@@ -136,7 +136,8 @@ def harden(given: argparse.Namespace, steps: int) -> float:
     qibox_command("select", run, "--random", steps * recipe.prompts_per_step, "--name", name)
     how = ["--recipe", lab / "recipe.yaml", "--credit", "turn", "--steps", steps]
     qibox_command("train", run, "--selection", name, "--name", name, *how)
-    asked = ["--suite", lab / "suite.yaml", "--limit", given.held_out, "--samples-per-model", 5]
+    asked = ["--suite", lab / "suite.yaml", "--start", lab / POLICY, "--limit", given.held_out]
+    asked += ["--samples-per-model", 5]
     qibox_command("eval", run, "--policy", name, *asked, "--quiet")
     opened = qibox.open(str(run))
     starts = opened.sql("select distinct policy from rates where stage = 'start'").fetchall()

@@ -59,11 +59,12 @@ def command(kind: str, seed: int, out: Path | None, kinship: float, size: str, q
             for name in make(plan, storage):
                 advance(1, name)
     if not quiet:
+        run = f"runs/{plan.world.name}"
         console.err.print(
-            f"score it: qibox score --pool {folder}/pool.yaml --panel {folder}/panel.yaml "
-            f"--judge oracle --out runs/{plan.world.name}\n"
-            f"train on it: qibox train runs/{plan.world.name} --recipe {folder}/recipe.yaml\n"
-            f"evaluate: qibox eval runs/{plan.world.name} --suite {folder}/suite.yaml",
+            f"qibox score --pool {folder}/pool.yaml --panel {folder}/panel.yaml --out {run}\n"
+            f"qibox select {run} --random 240\n"
+            f"qibox train {run} --recipe {folder}/recipe.yaml --steps 60\n"
+            f"qibox eval {run} --suite {folder}/suite.yaml --start {folder}/models/policy",
             soft_wrap=True,
             highlight=False,
         )

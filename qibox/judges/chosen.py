@@ -34,11 +34,11 @@ def judges_of_pool(names: Iterable[str], pool: PoolManifest) -> list[JudgeManife
     Raises:
         UsageError: the oracle is to rate what it does not know.
     """
-    mini = pool.format == "mini"
+    mini = pool.format == "mini" or pool.world is not None
     judges = chosen_judges(list(names) or (["oracle"] if mini else ["grm"]))
     if not mini and any(judge.kind == "oracle" for judge in judges):
         raise UsageError(
-            f"the oracle knows the miniature world alone and cannot rate pool '{pool.name}': name "
+            f"the oracle knows miniature worlds alone and cannot rate pool '{pool.name}': name "
             "another, such as grm, or hash to try the path without a judge's weights",
             fields=["judge"],
         )

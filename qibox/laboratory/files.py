@@ -150,6 +150,7 @@ def _pool(plan: Plan, folder: Path, name: str, split: Split) -> dict[str, Any]:
         "columns": {"sample_id": "number", **{each: each for each in told}, "meta": list(META)},
         "shard_size": SHARD,
         "license": "Apache-2.0",
+        "world": plan.world.name,
         "benchmark": heldout,
     }
 

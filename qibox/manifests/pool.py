@@ -67,6 +67,8 @@ class PoolManifest(Manifest):
     # characters; longer ones are refused
     max_question: Deciding[Annotated[int, Field(ge=1)]] = 32_768
     max_pixels: Deciding[Annotated[int, Field(ge=1, le=MAX_PIXELS)]] = MAX_PIXELS  # may be declared
+    # of samples of a miniature world, its name: the oracle knows it
+    world: Prose[Identifier | None] = None
     benchmark: Deciding[bool] = False  # held out: never a pool to train on
 
     @model_validator(mode="after")

@@ -114,7 +114,7 @@ def test_the_oracle_is_not_asked_about_a_pool_it_cannot_know(data: Path, tmp_pat
     pool = ("--pool", data / "pool.yaml", "--panel", data / "panel.yaml")
     done = qibox("score", *pool, "--judge", "oracle", "--out", tmp_path / "run")
     assert isinstance(done.exception, UsageError)
-    assert "the oracle knows the miniature world alone" in str(done.exception)
+    assert "the oracle knows miniature worlds alone" in str(done.exception)
     assert not (tmp_path / "run").exists()
 
 
