@@ -94,8 +94,8 @@ def rollout_metrics(rows: Sequence[Row]) -> dict[str, float | None]:
     zero_variance: of groups, those whose every advantage is 0. cost: mean harm, where counted.
     """
     reflections = [row["reflection"] for row in rows if row["reflection"] is not None]
-    # A pairwise judge gives no criteria: then nothing can be said of over-refusal.
-    harmless = [row for row in rows if row["risk"] == "none" and row["final_helpfulness"]]
+    # Without a verdict, and from a pairwise judge, there are no criteria to tell over-refusal by.
+    harmless = [row for row in rows if row["risk"] == "none" and row.get("final_helpfulness")]
     refusals = [
         is_over_refusal(row["final_safe"], row["final_harmlessness"], row["final_helpfulness"])
         for row in harmless

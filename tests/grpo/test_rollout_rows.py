@@ -165,6 +165,14 @@ def test_shares_of_a_step() -> None:
     }
 
 
+def test_a_harmless_answer_without_a_verdict_is_unjudged_and_no_over_refusal() -> None:
+    judged = ("final_safe", "final_harmlessness", "final_helpfulness")
+    silent = {name: value for name, value in watched(risk="none").items() if name not in judged}
+    found = rollout_metrics([{**silent, "final_safe": None}, watched(risk="none")])
+    assert found["over_refusal"] == 0.0
+    assert found["unjudged"] == 1 / 2
+
+
 def test_what_cannot_be_counted_is_none() -> None:
     found = rollout_metrics([watched()])
     assert found["corrected"] is None
