@@ -125,7 +125,7 @@ def _causes(
     run: Run, judge: JudgeManifest, engine: Any, samples: pa.Table, here: "pd.DataFrame"
 ) -> tuple[Sequence[bool | None], str]:
     """Whether each reflection names the cause, and who says so."""
-    if run.manifest.pool.format == "mini":
+    if run.manifest.pool.is_miniature:
         ids, texts = here["sample_id"].to_list(), here["reflection"].to_list()
         return by_world(samples, ids, texts), "the scene"
     if judge.kind == "generative" and engine is not None:

@@ -34,7 +34,7 @@ def judges_of_pool(names: Iterable[str], pool: PoolManifest) -> list[JudgeManife
     Raises:
         UsageError: the oracle is to rate what it does not know.
     """
-    mini = pool.format == "mini" or pool.world is not None
+    mini = pool.is_miniature
     judges = chosen_judges(list(names) or (["oracle"] if mini else ["grm"]))
     if not mini and any(judge.kind == "oracle" for judge in judges):
         raise UsageError(

@@ -71,6 +71,11 @@ class PoolManifest(Manifest):
     world: Prose[Identifier | None] = None
     benchmark: Deciding[bool] = False  # held out: never a pool to train on
 
+    @property
+    def is_miniature(self) -> bool:
+        """Whether its samples are of a miniature world, which the oracle knows."""
+        return self.format == "mini" or self.world is not None
+
     @model_validator(mode="after")
     def _reads_something(self) -> Self:
         if bool(self.parts) == (self.format is not None):
