@@ -43,7 +43,7 @@ clean: ## remove the environment, caches and the miniature run
 $(VENV)/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) -e '.[dev,dask]'
+	$(PIP) -e '.[dev,dask,s3]'
 	$(BIN)/python -m qibox.torchvision_ops
 	touch $@
 

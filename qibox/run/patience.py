@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import fsspec
 import pyarrow as pa
@@ -19,6 +19,7 @@ import pyarrow.fs
 
 from qibox.errors import QiboxError
 from qibox.run.readable import ReadableFile
+from qibox.run.seal import TAIL, sealed_size
 from qibox.trouble import is_of_client
 
 R = TypeVar("R")
@@ -73,19 +74,53 @@ def _silent(error: Exception, where: str) -> QiboxError:
 
 
 class PatientFile(ReadableFile):
-    """A remote file to read from; a read that fails or comes back short is asked again."""
+    """A remote file to read from; a read that fails or comes back short is asked again.
 
-    def __init__(self, file: BinaryIO, where: str) -> None:
-        self._where = where
-        super().__init__(file, self._patiently(lambda: file.seek(0, io.SEEK_END)))
+    Its end is read first, which for a small table is all there is to ask: a seal tells how large
+    the file is. Of other files the storage is asked it.
+    """
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, path: str) -> None:
+        """Read the end.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        self._fs, self._where = fs, path
+        self._end, size = self._patiently(self._read_end)
+        self._whole_is_open = False
+        super().__init__(io.BytesIO(), size)  # until more is wanted than the end
 
     def _patiently(self, work: Callable[[], R]) -> R:
         return patiently(work, self._where, remote=True)
 
+    def _read_end(self) -> tuple[bytes, int]:
+        try:
+            end = bytes(self._fs.cat_file(self._where, start=-TAIL))
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError):
+            if self._fs.info(self._where)["size"]:
+                raise
+            return b"", 0  # of an empty file no part can be asked for
+        if (size := sealed_size(end)) is not None:
+            return end, size
+        size = int(self._fs.info(self._where)["size"])
+        if len(end) < min(size, TAIL):
+            raise ConnectionError(f"{len(end)} of {min(size, TAIL)} bytes came")
+        return end, size
+
     def _read(self, start: int, count: int) -> bytes:
+        if (at := start - (self.size - len(self._end))) >= 0:
+            return self._end[at : at + count]
         return self._patiently(lambda: self._whole(start, count))
 
     def _whole(self, start: int, count: int) -> bytes:
+        if not self._whole_is_open:
+            file = self._fs.open(self._where, "rb", size=self.size)
+            # s3fs would ask for it all the same at the first read.
+            file.details = {"size": self.size, "name": self._where, "type": "file"}
+            self._file, self._whole_is_open = cast(BinaryIO, file), True
         self._file.seek(start)
         content = self._file.read(count)
         if len(content) < count:
@@ -98,8 +133,7 @@ class PatientHandler(pyarrow.fs.FSSpecHandler):  # type: ignore[misc]  # pyarrow
 
     def open_input_file(self, path: str) -> pa.PythonFile:
         """A file to read at any place."""
-        file = patiently(lambda: self.fs.open(path, "rb"), path, remote=True)
-        return pa.PythonFile(PatientFile(file, path), mode="r")
+        return pa.PythonFile(PatientFile(self.fs, path), mode="r")
 
     def open_input_stream(self, path: str) -> pa.PythonFile:
         """A file to read from its start."""
@@ -115,25 +149,31 @@ def is_there(fs: fsspec.AbstractFileSystem, path: str, *, remote: bool) -> bool:
     return True
 
 
-def find_files(fs: fsspec.AbstractFileSystem, base: str, *, remote: bool) -> list[str]:
-    """Paths of all files under a folder; fsspec's own walk leaves out what it may not list."""
+def find_files(
+    fs: fsspec.AbstractFileSystem, base: str, *, remote: bool
+) -> dict[str, dict[str, Any]]:
+    """All files under a folder, by path, with what the storage tells of each.
+
+    fsspec's own walk leaves out what it may not list.
+    """
     if _lists_flat(fs):
-        return [str(name) for name in patiently(lambda: fs.find(base), base, remote=remote)]
-    found: list[str] = []
+        found = patiently(lambda: fs.find(base, detail=True), base, remote=remote)
+        return {str(name): entry for name, entry in found.items()}
+    files: dict[str, dict[str, Any]] = {}
     folders = [base]
     while folders:
         folder = folders.pop()
         try:
             listed = patiently(partial(fs.ls, folder, detail=True), folder, remote=remote)
         except FileNotFoundError:
-            continue  # removed meanwhile
+            continue  # removed meanwhile, or never there
         for entry in listed:
             name = str(entry["name"]).rstrip("/")
             if entry["type"] == "directory" and name != folder.rstrip("/"):
                 folders.append(name)
             elif entry["type"] != "directory":
-                found.append(name)
-    return found
+                files[name] = entry
+    return files
 
 
 def _lists_flat(fs: fsspec.AbstractFileSystem) -> bool:

@@ -57,6 +57,18 @@ def seal(file: BinaryIO) -> None:
     file.write(bytes(hashes) + _hash(bytes(hashes)) + MAGIC + footer)
 
 
+def sealed_size(end: bytes) -> int | None:
+    """How large the sealed file is that ends so; None where so much of it does not tell."""
+    length = int.from_bytes(end[-END:-4], "little") + END
+    if end[-4:] != b"PAR1" or length + FIXED > len(end) or end[-length - WORD : -length] != MAGIC:
+        return None
+    pages = int.from_bytes(end[-length - FIXED : -length - FIXED + WORD], "big")
+    sealed = -(-pages // BLOCK) * WORD + FIXED
+    hashes, own = end[-length - sealed : -length - 2 * WORD], end[-length - 2 * WORD :][:WORD]
+    sound = _hash(hashes) == own and _hash(end[-length:]) == hashes[-WORD:]
+    return pages + sealed + length if length + sealed <= len(end) and sound else None
+
+
 class SealedFile(ReadableFile):
     """A Parquet file to read from, whose bytes are checked before they are given out.
 
@@ -105,25 +117,28 @@ class SealedFile(ReadableFile):
 
     def _read(self, start: int, count: int) -> bytes:
         if self._hashes is None:
-            self._file.seek(start)
-            return self._file.read(count)
+            return self._raw(start, count)
         pages = self._pages
         if start >= pages:  # seal and footer, which were checked
-            at = start - (self.size - len(self._end))
-            return self._end[at : at + count]
+            return self._raw(start, count)
         stop = min(start + count, pages)
         first, last = start // BLOCK, (stop - 1) // BLOCK + 1
         if self._sound.issuperset(range(first, last)):
-            self._file.seek(start)
-            content = self._file.read(stop - start)
+            content = self._raw(start, stop - start)
         else:
-            self._file.seek(first * BLOCK)
-            blocks = memoryview(self._file.read(min(last * BLOCK, pages) - first * BLOCK))
+            blocks = memoryview(self._raw(first * BLOCK, min(last * BLOCK, pages) - first * BLOCK))
             self._check(blocks, first)
             content = bytes(blocks[start - first * BLOCK : stop - first * BLOCK])
         if stop < start + count:
             content += self._read(stop, start + count - stop)
         return content
+
+    def _raw(self, start: int, count: int) -> bytes:
+        """Bytes as they stand; those of the end were read with it."""
+        if (at := start - (self.size - len(self._end))) >= 0:
+            return self._end[at : at + count]
+        self._file.seek(start)
+        return self._file.read(count)
 
     def _check(self, blocks: memoryview, first: int) -> None:
         """Compare whole blocks, the first of which has this number, with the seal."""

@@ -34,6 +34,8 @@ KEY = b"qibox.key"
 EDITION = b"qibox.edition"  # see qibox.run.editions
 MADE_OF = b"qibox.made_of"
 PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 1, "write_page_checksum": True}
+# What stores call that which changes with a file's content, the surest first.
+STATES = ("ETag", "etag", "md5Hash", "LastModified", "last_modified", "updated", "mtime")
 _IN_A_FILE = re.compile(
     r"(.*?(?:(?:shard|part)-\d{5,}\.parquet|/rates\.parquet|/train-[^/]+\.parquet"
     r"|(?:^|/)\w+\.yaml))/"
@@ -55,7 +57,8 @@ class Storage:
         if not str(root).strip():
             raise UsageError("a run directory's name is empty: give a path or a URL")
         try:
-            self.fs, path = fsspec.core.url_to_fs(str(root))
+            # What others write meanwhile is asked for, not remembered.
+            self.fs, path = fsspec.core.url_to_fs(str(root), use_listings_cache=False)
         except ValueError as error:  # a protocol not known
             raise UsageError(f"no storage can be opened at {root}: {error}") from error
         except ImportError as error:
@@ -66,6 +69,7 @@ class Storage:
         self.is_local = "file" in _protocols(self.fs)
         self.root = path
         self.url = path if self.is_local else str(root).rstrip("/")
+        self._states: dict[str, str] = {}  # of remote files, as they were last listed
 
     def path(self, name: str) -> str:
         """The name's full path on this storage's filesystem."""
@@ -87,20 +91,31 @@ class Storage:
         A directory that stands where a file of a run belongs is one of them, so that it is not
         taken for a file that is still to be made.
         """
-        base = self.path(folder)
-        self.fs.invalidate_cache()  # other processes write too
-        if not self.exists(folder):
+        if self.is_local and not self.exists(folder):
             return []
         prefix = self.root.rstrip("/") + "/"
-        found = find_files(self.fs, base, remote=not self.is_local)
+        found = find_files(self.fs, self.path(folder), remote=not self.is_local)
+        if not self.is_local:
+            self._note(folder, {name.removeprefix(prefix): each for name, each in found.items()})
         names = {_up_to_file(each.removeprefix(prefix)) for each in found}
         return sorted(
             n for n in names if not any(p.startswith(".") for p in PurePosixPath(n).parts)
         )
 
+    def _note(self, folder: str, found: dict[str, dict[str, Any]]) -> None:
+        under = f"{folder.rstrip('/')}/" if folder else ""
+        self._states = {n: each for n, each in self._states.items() if not n.startswith(under)}
+        for name, entry in found.items():
+            state = next((str(entry[tag]) for tag in STATES if entry.get(tag)), None)
+            if state is not None:
+                self._states[name] = f"{state} {entry.get('size')}"
+
+    def listed_state(self, name: str) -> str | None:
+        """What the last listing told of a remote file that changes with its content, if any."""
+        return self._states.get(name)
+
     def sizes(self) -> dict[str, int]:
         """Bytes of every file, by name; dot names too."""
-        self.fs.invalidate_cache()
         if not self.exists(""):
             return {}
         found = self._patiently(lambda: self.fs.find(self.root, detail=True), "")
@@ -125,8 +140,7 @@ class Storage:
     def _opened(self, path: str) -> BinaryIO:
         if self.is_local:  # Arrow reads its own kind of file without asking Python for each piece
             return cast(BinaryIO, patiently(lambda: pa.OSFile(path), path, remote=False))
-        file = patiently(lambda: self.fs.open(path, "rb"), path, remote=True)
-        return cast(BinaryIO, PatientFile(file, path))
+        return cast(BinaryIO, PatientFile(self.fs, path))
 
     @contextmanager
     def writing(self, name: str, *, durable: bool = True, named: bool = True) -> Iterator[BinaryIO]:

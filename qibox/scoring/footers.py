@@ -1,7 +1,8 @@
 """What a table's file tells without being read: key, editions, rows and how many failed.
 
-The footer of a file that this very process wrote is remembered, and not read while the file is as
-it left it: closing a run's account would take as long as a tenth of making it.
+A footer that this very process wrote or read is remembered, and not read while the file is as it
+was then: closing a run's account would take as long as a tenth of making it. A remote file's state
+is what a listing told of it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,15 +34,14 @@ class Footer:
     counts: Mapping[str, int] | None = None  # of responses counted as they were written
 
 
-Noted = dict[str, tuple[int, Footer]]  # by path, with the file's state
+Noted = dict[str, tuple[int | str, Footer]]  # by path or URL, with the file's state
 _remembered: Noted = {}
 
 
 def remember(storage: Storage, name: str, footer: Footer) -> None:
     """Note what the footer of a file tells that was written just now; on a local disk only."""
     if storage.is_local:
-        path = storage.path(name)
-        _remembered[path] = (_state(path), footer)
+        _remembered[_place(storage, name)] = (_local_state(storage.path(name)), footer)
 
 
 def hand_on() -> Noted:
@@ -56,20 +56,30 @@ def learn(noted: Noted) -> None:
     _remembered.update(noted)
 
 
-def _state(path: str) -> int:
+def _place(storage: Storage, name: str) -> str:
+    return f"{storage.url}/{name}"
+
+
+def _local_state(path: str) -> int:
     """A number that changes when a file is replaced or written into."""
     found = Path(path).stat()
     return hash((found.st_ino, found.st_size, found.st_mtime_ns))
 
 
-def _recall(storage: Storage, name: str) -> Footer | None:
-    """The footer that is remembered of a file, if it still is as it was."""
-    path = storage.path(name)
-    noted = _remembered.get(path) if storage.is_local else None
+def _state(storage: Storage, name: str) -> int | str | None:
+    """What changes with a file; None where nothing tells it."""
+    if not storage.is_local:
+        return storage.listed_state(name)
     try:
-        return noted[1] if noted is not None and noted[0] == _state(path) else None
+        return _local_state(storage.path(name))
     except OSError:
         return None
+
+
+def _recall(storage: Storage, name: str) -> Footer | None:
+    """The footer that is remembered of a file, if it still is as it was."""
+    noted = _remembered.get(_place(storage, name))
+    return noted[1] if noted is not None and noted[0] == _state(storage, name) else None
 
 
 def read_footers(storage: Storage, names: Iterable[str]) -> dict[str, Footer]:
@@ -86,6 +96,13 @@ def read_footer(storage: Storage, name: str) -> Footer | None:
     """A file's footer; None if there is no such file."""
     if (footer := _recall(storage, name)) is not None:
         return footer
+    footer = _read(storage, name)
+    if footer is not None and (state := storage.listed_state(name)) is not None:
+        _remembered[_place(storage, name)] = (state, footer)
+    return footer
+
+
+def _read(storage: Storage, name: str) -> Footer | None:
     try:
         with storage.parquet(name) as parquet, telling_damage(storage.fault(name)):
             notes = parquet.schema_arrow.metadata or {}

@@ -42,6 +42,7 @@ class ShardStorage(Storage):
         """``pool`` is the shard's file of samples, which is read once for all stages."""
         self.fs, self.is_local = storage.fs, storage.is_local
         self.root, self.url = storage.root, storage.url
+        self._states = {}
         self._pool = pool
         self._held: dict[str, pa.Table] = {}
         self._row = Row()

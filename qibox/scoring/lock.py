@@ -1,9 +1,9 @@
 """One process at a time writes a run; the second is told who holds it.
 
 On a local disk the lock is the kernel's (flock on RUN/.lock), so it ends with its process, however
-that ends. An object store has no locks: there the file is a lease that its holder renews, and one
-that was not renewed for a while is free. Should two processes hold a run all the same, units stay
-whole: both write the same bytes.
+that ends. An object store has no locks: there the file is a lease that its holder renews. One that
+was not renewed for a while is free, and at once if a process of this machine held it that is gone.
+Should two processes hold a run all the same, units stay whole: both write the same bytes.
 """
 
 import fcntl
@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
 
 from qibox.errors import QiboxError
 from qibox.run.storage import Storage
@@ -113,8 +115,10 @@ def _me(started: float) -> bytes:
 
 def _is_fresh(text: bytes) -> bool:
     try:
-        return bool(time.time() - json.loads(text)["renewed"] < EXPIRY_S)
-    except (ValueError, KeyError):
+        who = json.loads(text)
+        gone = who["host"] == socket.gethostname() and not psutil.pid_exists(int(who["pid"]))
+        return bool(time.time() - who["renewed"] < EXPIRY_S) and not gone
+    except (ValueError, TypeError, KeyError):
         return False
 
 

@@ -88,7 +88,7 @@ class Account:
             self._tally.units += units
             self._tally.rows += rows
             self._tally.reasons.update(reasons)
-            self._changed = True
+            self._changed |= bool(units or rows or reasons)
 
     def stop(self, error: QiboxError) -> None:
         """Say why this worker cannot go on, at once."""

@@ -1,6 +1,7 @@
 """Two processes on the CPU do what one does with the same completions."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import yaml
 from qibox.engines.serving import free_port
 from qibox.manifests import RecipeManifest
 from qibox.run.directory import Run
+from qibox.run.storage import Storage
 from tests.forked import TRAINING, start
+from tests.object_store import BUCKET, storing
 
 
 def launched(rank: int, processes: int, port: int) -> dict[str, str]:
@@ -22,9 +25,10 @@ def launched(rank: int, processes: int, port: int) -> dict[str, str]:
     return found | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
 
 
-def replayed(run: Run, recipe: RecipeManifest, name: str, processes: int = 1) -> list[Any]:
-    """Train on recorded completions; the lines of metrics.jsonl."""
-    path = Path(run.storage.url, "recipe.yaml")
+def replayed(
+    run: Run, recipe: RecipeManifest, path: Path, name: str, processes: int = 1
+) -> list[Any]:
+    """Train on recorded completions; the lines of metrics.jsonl. The recipe is put at ``path``."""
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     port = free_port("127.0.0.1")
     environments = [launched(rank, processes, port) for rank in range(processes)]
@@ -49,23 +53,40 @@ def rows(run: Run, name: str) -> list[Any]:
     return table.sort_by([(key, "ascending") for key in ("step", "sample_id", "k")]).to_pylist()
 
 
+@pytest.fixture
+def place(request: pytest.FixtureRequest, run: Run) -> Iterator[Run]:
+    """The run on the disk, or on an object store."""
+    if request.param == "disk":
+        yield run
+        return
+    with storing():
+        stored = Storage(f"s3://{BUCKET}/run")
+        for name in run.storage.files(""):
+            stored.fs.put_file(run.storage.path(name), stored.path(name))
+        yield Run.open(stored.url)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("prompts", [2, 3])  # three: the second one's group lies in both processes
+@pytest.mark.parametrize(
+    ("place", "prompts"),
+    [("disk", 2), ("store", 3)],  # three: the second one's group lies in both processes
+    indirect=["place"],
+)
 def test_two_processes_learn_what_one_learns(
-    run: Run, recipe: RecipeManifest, prompts: int
+    run: Run, place: Run, recipe: RecipeManifest, prompts: int, tmp_path: Path
 ) -> None:
     recipe = recipe.model_copy(
         update={"prompts_per_step": prompts, "samples_per_prompt": 4, "steps": 3}
     )
-    alone = replayed(run, recipe, "alone")
-    both = replayed(run, recipe, "both", processes=2)
-    lineage = yaml.safe_load(run.storage.read_text("policies/both/policy.yaml"))
+    alone = replayed(run, recipe, tmp_path / "recipe.yaml", "alone")
+    both = replayed(place, recipe, tmp_path / "recipe.yaml", "both", processes=2)
+    lineage = yaml.safe_load(place.storage.read_text("policies/both/policy.yaml"))
     assert lineage["processes"] == 2
     for name in ("loss", "reward", "unsafe_drafts", "corrected", "zero_variance", "kl"):
         assert [line[name] for line in both] == pytest.approx(
             [line[name] for line in alone], rel=1e-5, abs=1e-7
         ), name
-    one, two = rows(run, "alone"), rows(run, "both")
+    one, two = rows(run, "alone"), rows(place, "both")
     assert len(one) == len(two) == 3 * prompts * 4
     for ours, theirs in zip(one, two, strict=True):
         for name in ("draft", "final", "reward", "draft_advantage", "recovery_advantage"):

@@ -55,6 +55,20 @@ def half_written(out: Path) -> list[Path]:
     return [path for table in TABLES for path in (out / table).rglob(".*")]
 
 
+def rows_of_tables(run: object) -> dict[str, list[str]]:
+    """All rows of the pool and of each table, sorted."""
+    storage = Storage(str(run))
+    return {
+        table: sorted(
+            repr(row)
+            for name in storage.files(table)
+            if name.endswith(".parquet")
+            for row in storage.read_table(name).to_pylist()
+        )
+        for table in ("pool", *TABLES)
+    }
+
+
 def rows_of(out: Path, table: str) -> list[dict[str, Any]]:
     """All rows of a table, in an order of their own."""
     storage = Storage(out)

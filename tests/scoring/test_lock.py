@@ -1,5 +1,6 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -62,3 +63,14 @@ def test_without_a_kernel_to_ask_a_lease_holds_until_it_is_old() -> None:
     assert holder(storage) is None
     with locked(storage):
         assert f"process {os.getpid()}" in (holder(storage) or "")
+
+
+def test_the_lease_of_a_process_of_this_machine_ends_with_it() -> None:
+    storage = Storage("memory://lease-of-the-dead")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    mine = {"pid": ended.pid, "host": socket.gethostname(), "since": "now", "renewed": time.time()}
+    storage.write_text(NAME, json.dumps(mine))
+    assert holder(storage) is None
+    storage.write_text(NAME, json.dumps({**mine, "host": "another"}))
+    assert holder(storage) is not None

@@ -1,0 +1,159 @@
+"""A run on an S3-compatible store, by the commands that a person types; requests are counted."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qibox.run.storage import Storage
+from tests.commands import Done, qibox
+from tests.endpoint import GRM, Endpoint, serving, write_endpoint
+from tests.object_store import Store, kinds, storing
+from tests.pipelines.killing import forked_qibox, rows_of_tables
+from tests.recordings import MODELS, record
+
+SHARDS, SHARD = 16, 2
+KEPT = 10  # shards of the recorded run
+LIGHT = KEPT * (2 * len(MODELS) + 1)  # units of recorded responses, their judgments and scores
+ASKED = SHARDS * 3  # of one model, a judge and the scores
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with storing() as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with serving() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, endpoint: Endpoint) -> Path:
+    data = record(tmp_path_factory.mktemp("data"), SHARDS * SHARD, shard_size=SHARD)
+    write_endpoint(data, endpoint.url, models=["ada"])
+    return data
+
+
+def recorded(data: Path, out: object) -> tuple[object, ...]:
+    manifests = ("--pool", data / "pool.yaml", "--panel", data / "panel.yaml")
+    limit = ("--limit", KEPT * SHARD)
+    return ("score", *manifests, *limit, "--judge", "hash", "--out", out, "-q")
+
+
+def asked(data: Path, out: object) -> tuple[object, ...]:
+    manifests = ("--pool", data / "pool.yaml", "--panel", data / "asked.yaml")
+    return ("score", *manifests, "--judge", data / "grm.yaml", "--out", out, "-q")
+
+
+Requests = list[tuple[str, str, str]]
+
+
+@pytest.fixture(scope="module")
+def run(store: Store, data: Path) -> tuple[str, Requests]:
+    """A run of recorded responses, and what it asked the store."""
+    store.take()
+    assert qibox(*recorded(data, "s3://bucket/recorded")) == Done(0, "", "")
+    return "s3://bucket/recorded", of_work(store.take())
+
+
+def of_work(requests: Requests) -> Requests:
+    """Without those that come with the time: renewals of the lease, reports and looks at them."""
+    return [
+        (method, path, query)
+        for method, path, query in requests
+        if not path.endswith("/.lock") and "progress" not in path and "progress" not in query
+    ]
+
+
+def puts(requests: Requests) -> Counter[str]:
+    """How often each of a run's tables was put."""
+    return Counter(p for method, p, _ in requests if method == "PUT" and p.endswith(".parquet"))
+
+
+def of_inputs(requests: Requests, *folders: str) -> int:
+    """Requests that read what units are made of, or look for it."""
+    return sum(
+        method in ("GET", "HEAD") and path.split("/")[1:2] in [[f] for f in folders]
+        for method, path, _ in requests
+    )
+
+
+def test_a_file_is_put_once_and_a_unit_costs_few_requests(
+    run: tuple[str, Requests], data: Path, tmp_path: Path
+) -> None:
+    out, requests = run
+    assert qibox(*recorded(data, tmp_path / "here")) == Done(0, "", "")
+    assert rows_of_tables(out) == rows_of_tables(tmp_path / "here")
+    assert len(requests) <= 5 * LIGHT
+    assert len(requests) - of_inputs(requests, "pool") <= 4 * LIGHT
+    assert set(puts(requests).values()) == {1}
+    assert len(puts(requests)) == LIGHT + KEPT  # and the pool's
+
+
+def test_what_is_done_costs_a_listing_and_a_footer_each(
+    run: tuple[str, Requests], store: Store, data: Path
+) -> None:
+    """By a process that knows nothing of the run; in this one footers are known already."""
+    out, _ = run
+    store.take()
+    assert qibox(*recorded(data, out)) == Done(0, "", "")
+    assert len(of_work(store.take())) < LIGHT / 2
+    again = forked_qibox(*recorded(data, out))
+    assert again.communicate() == (None, b"")
+    counted = kinds(found := of_work(store.take()))
+    assert sum(path.endswith(".parquet") for _, path, _ in found) == LIGHT  # one footer each
+    assert counted["LIST"] <= 12
+    assert counted["HEAD"] <= 20
+    assert counted["PUT"] == 0
+
+
+def test_killed_while_a_model_answers_the_same_command_goes_on(
+    store: Store, data: Path, endpoint: Endpoint, tmp_path: Path
+) -> None:
+    out = "s3://bucket/asked"
+    assert qibox(*asked(data, tmp_path / "here")) == Done(0, "", "")
+    endpoint.take_asked("ada"), endpoint.take_asked(GRM)
+    store.take()
+    started = forked_qibox(*asked(data, out))
+    while len(Storage(out).files("responses")) < 2:
+        assert started.poll() is None
+        time.sleep(0.05)
+    endpoint.hold("ada")
+    while not endpoint.waiting:
+        time.sleep(0.05)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    endpoint.release()
+    kept = Storage(out).files("responses")
+    assert 0 < len(kept) < SHARDS
+    status = qibox("status", out)
+    assert status.status == 0
+    assert f"{SHARDS * SHARD} rows in = 0 scored" in status.stdout
+    store.take()
+    assert qibox(*asked(data, out)) == Done(0, "", "")
+    requests = of_work(store.take())
+    assert not {*kept} & {path.removeprefix("asked/") for path in puts(requests)}
+    assert rows_of_tables(out) == rows_of_tables(tmp_path / "here")
+    units = ASKED - len(kept)
+    assert len(requests) <= 8 * units
+    assert len(requests) - of_inputs(requests, "pool", "responses", "judgments") <= 4 * units
+
+
+def test_the_other_commands_read_and_write_there(run: tuple[str, Requests]) -> None:
+    out, _ = run
+    chosen = qibox("select", out, "--q-band", 1, 10, "--u-min", 0)
+    assert (chosen.status, chosen.stdout.splitlines()[-1]) == (
+        0,
+        f"wrote {out}/selections/default",
+    )
+    count = qibox("sql", out, "select count(*) as n from selections", "--format", "csv")
+    assert (count.status, count.stdout.split()) == (0, ["n", str(KEPT * SHARD)])
+    assert qibox("show", out, "small:s3").status == 0
+    cleaned = qibox("clean", out, "--dry-run")
+    assert cleaned.status == 0
