@@ -28,17 +28,31 @@ class Endpoint(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
         self.answering = threading.Event()  # while it is not set, no request is answered
         self.answering.set()
-        self.open = threading.Event()  # while it is not set, requests wait, and are answered then
-        self.open.set()
-        self.waiting: set[str] = set()  # prompts that have waited
+        self.held: str | None = None  # a model whose requests wait for it to be let go
+        self.let_go = threading.Event()
+        self.waiting: set[str] = set()  # prompts that wait, or have waited
         self.ailing: dict[str, int] = {}  # part of a prompt → HTTP status
         self.lock = threading.Lock()
         self.asked: list[tuple[str, str]] = []  # model, prompt
         self.headers: set[str] = set()  # names of all that came, in lower case
 
+    def handle_error(self, *_: object) -> None:
+        """Who asked is gone: killed, most likely."""
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def hold(self, model: str) -> None:
+        """Let no request for a model be answered until :meth:`release`."""
+        self.waiting.clear()
+        self.let_go.clear()
+        self.held = model
+
+    def release(self) -> None:
+        """Answer what waits."""
+        self.held = None
+        self.let_go.set()
 
     def take_asked(self, model: str) -> list[str]:
         """The prompts that a model was asked since this was last called, which forgets them."""
@@ -57,7 +71,7 @@ def serving(port: int = 0) -> Iterator[Endpoint]:
         yield endpoint
     finally:
         endpoint.answering.set()
-        endpoint.open.set()
+        endpoint.release()
         endpoint.shutdown()
         endpoint.server_close()
         thread.join()
@@ -104,9 +118,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.answering.wait()
             return
         prompt, model = body["messages"][-1]["content"][-1]["text"], body["model"]
-        if not self.server.open.is_set():
+        if model == self.server.held:
             self.server.waiting.add(prompt)
-            self.server.open.wait()
+            self.server.let_go.wait()
         with self.server.lock:
             self.server.asked.append((model, prompt))
             self.server.headers |= {name.lower() for name in self.headers}

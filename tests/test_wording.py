@@ -15,6 +15,11 @@ OF_OTHER_PROGRAMS = {  # which options of which program a file gives or names
     "grpo/sharding.py": {"--config_file", "--num_processes"},  # accelerate launch
     "grpo/train.py": {"--nproc-per-node"},
     "pipelines/wave.py": {"--direct_num_workers"},  # Apache Beam
+    "pipelines/on_dask.py": {"--nthreads", "--resources"},  # dask worker
+    "pipelines/cluster.py": {  # dask worker, sbatch, and the command that scores there
+        *("--name", "--nthreads", "--resources", "--gres"),
+        *("--", "--runner", "--dask_client_address"),
+    },
     "qibox/figures/style.py": {"--"},
 }
 PROGRAMS = {f"qibox/mini/train/{name}.py" for name in ("__main__", "__init__")}  # have their own

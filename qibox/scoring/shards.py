@@ -4,11 +4,14 @@ The runner's step uses it (:mod:`qibox.pipelines.worker`), and so does a process
 (:mod:`qibox.scoring.beside`).
 """
 
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from qibox import stopping
+from qibox.errors import QiboxError
+from qibox.run.directory import RUN_FILE
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.handing import shard_storage
@@ -89,8 +92,22 @@ class ShardWorker:
         except stopping.StoppedError:
             raise
         except Exception as error:
+            if isinstance(error, FileNotFoundError):
+                self._check_run_is_seen(error)
             trouble = told(error)
             if trouble is None:
                 raise
             self._accounts[number].stop(trouble)
             raise trouble from error
+
+    def _check_run_is_seen(self, error: FileNotFoundError) -> None:
+        """Tell a file that is gone from a run that lies elsewhere, where nothing is to be left.
+
+        Raises:
+            QiboxError: this machine has no such run.
+        """
+        if not self._storage.exists(RUN_FILE):
+            raise QiboxError(
+                f"a worker on {socket.gethostname()} does not see the run at {self._storage.url}: "
+                "it must lie on storage that all workers and this machine reach under one name"
+            ) from error

@@ -1,119 +1,263 @@
 """All waves on a real Dask cluster: its scheduler and workers are processes, told of over loopback.
 
-The cluster is what `qibox cluster local` starts; each worker does one unit at a time.
+Each worker does one unit at a time.
 """
 
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from qibox.run.storage import Storage
 from tests.commands import Done, qibox
-from tests.endpoint import Endpoint, serving, write_endpoint
+from tests.endpoint import GRM, Endpoint, serving, write_endpoint
+from tests.forked import Forked
+from tests.pipelines.killing import forked_qibox, rows_of, rows_of_tables
 from tests.recordings import record
 
-BIN = Path(sys.executable).parent
-TABLES = ("pool", "responses", "judgments", "scores")
-
-distributed = pytest.importorskip(
+pytest.importorskip(
     "distributed", reason="DASK IS NOT INSTALLED: pip install 'qibox[dask]' adds it"
 )
+from tests.pipelines.dask_cluster import Cluster, shards_of, wait_until
 
-
-@dataclass(frozen=True)
-class Cluster:
-    """A scheduler and two workers."""
-
-    options: tuple[str, ...]  # for Beam, as the command printed them
-    address: str
-
-    def workers(self) -> dict[str, int]:
-        """Process ids by address."""
-        with distributed.Client(self.address) as client:
-            return dict(client.run(os.getpid))
+SAMPLES, SHARD = 12, 2
+ONCE = {1: SAMPLES + SAMPLES * 2}  # each sample, and K = 2 responses to each
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    started = subprocess.Popen(
-        [BIN / "qibox", "cluster", "local", "--workers", "2"], stdout=subprocess.PIPE, text=True
-    )
-    assert started.stdout is not None
-    line = started.stdout.readline().split()
-    assert line[:2] == ["--", "--runner=DaskRunner"]
-    yield Cluster(tuple(line), line[2].partition("=")[2])
-    started.send_signal(signal.SIGINT)
-    assert started.wait(60) == 130
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("bin"))
+    yield cluster
+    cluster.stop()
 
 
-def score(data: Path, out: Path, *more: object, on: Cluster | None = None) -> Done:
-    pool = ("--pool", data / "pool.yaml", "--panel", data / "panel.yaml", "--judge", "hash")
-    return qibox("score", *pool, "--out", out, *more, "-q", *(on.options if on else ()))
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[Endpoint]:
+    with serving() as endpoint:
+        yield endpoint
 
 
-def rows(run: Path) -> dict[str, list[str]]:
-    """All rows of each table, sorted."""
-    storage = Storage(run)
-    return {
-        table: sorted(
-            repr(row)
-            for name in storage.files(table)
-            if name.endswith(".parquet")
-            for row in storage.read_table(name).to_pylist()
-        )
-        for table in TABLES
-    }
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, endpoint: Endpoint) -> Path:
+    """A pool of six shards; a panel of one model and a judge that are asked at the endpoint."""
+    data = record(tmp_path_factory.mktemp("data"), SAMPLES, shard_size=SHARD)
+    write_endpoint(data, endpoint.url, models=["ada"])
+    return data
 
 
-def test_recorded_responses_are_judged_and_scored_as_on_one_machine(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    data = record(tmp_path / "data")
-    assert score(data, tmp_path / "here") == Done(0, "", "")
-    assert score(data, tmp_path / "there", on=cluster) == Done(0, "", "")
-    assert rows(tmp_path / "there") == rows(tmp_path / "here")
-    assert not Storage(tmp_path / "there").files("progress")
+def words(data: Path, out: object, *more: object, on: Cluster | None = None) -> tuple[object, ...]:
+    asked = ("--panel", data / "asked.yaml", "--judge", data / "grm.yaml")
+    words = ("score", "--pool", data / "pool.yaml", "--out", out, "-q", *(more or asked))
+    return (*words, *(on.options if on else ()))
+
+
+Ask = Callable[..., Forked]
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Iterator[tuple[Path, Endpoint]]:
-    """A panel and a judge that are asked, each in a wave of its own."""
-    data = record(tmp_path / "data", 12, shard_size=2)
-    with serving() as endpoint:
-        write_endpoint(data, endpoint.url)
-        yield data, endpoint
+def ask(cluster: Cluster, data: Path, endpoint: Endpoint) -> Iterator[Ask]:
+    """Starts a command at work on the cluster."""
+    started: list[Forked] = []
+
+    def ask(out: Path, *more: object) -> Forked:
+        started.append(forked_qibox(*words(data, out, *more, on=cluster)))
+        return started[-1]
+
+    yield ask
+    endpoint.release()
+    for process in started:
+        process.send_signal(signal.SIGKILL)
 
 
-def ask(data: Path, out: Path, on: Cluster | None = None) -> "subprocess.Popen[str]":
-    pool = ("--pool", data / "pool.yaml", "--panel", data / "asked.yaml")
-    command = ("score", *pool, "--judge", data / "grm.yaml", "--out", out, "-q")
-    words = [BIN / "qibox", *command, *(on.options if on else ())]
-    return subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope="module")
+def here(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on this machine alone."""
+    out = tmp_path_factory.mktemp("run") / "here"
+    assert qibox(*words(data, out)) == Done(0, "", "")
+    return out
 
 
-def test_a_worker_that_is_killed_in_a_wave_costs_nothing(
-    cluster: Cluster, asked: tuple[Path, Endpoint], tmp_path: Path
+def times_asked(endpoint: Endpoint) -> Counter[int]:
+    """How many prompts were asked how often."""
+    asked = Counter(endpoint.take_asked("ada")) + Counter(endpoint.take_asked(GRM))
+    return Counter(asked.values())
+
+
+def test_recorded_responses_are_judged_and_scored_as_on_one_machine(
+    cluster: Cluster, data: Path, tmp_path: Path
 ) -> None:
-    data, endpoint = asked
-    assert ask(data, tmp_path / "here").wait(120) == 0
-    endpoint.open.clear()
-    before = cluster.workers()
-    started = ask(data, tmp_path / "there", cluster)
-    while len(endpoint.waiting) < 4:  # both workers are at it: a unit has two samples
-        assert started.poll() is None
-        time.sleep(0.1)
-    os.kill(next(iter(before.values())), signal.SIGKILL)
-    endpoint.open.set()
-    _, said = started.communicate(timeout=120)
+    recorded = ("--panel", data / "panel.yaml", "--judge", "hash")
+    assert qibox(*words(data, tmp_path / "here", *recorded)) == Done(0, "", "")
+    assert qibox(*words(data, tmp_path / "there", *recorded, on=cluster)) == Done(0, "", "")
+    assert rows_of_tables(tmp_path / "there") == rows_of_tables(tmp_path / "here")
+    assert not Storage(tmp_path / "there").files("progress")
+
+
+def test_both_workers_are_at_it_each_unit_is_done_once_and_status_tells_of_it(
+    cluster: Cluster, here: Path, endpoint: Endpoint, ask: Ask, tmp_path: Path
+) -> None:
+    times_asked(endpoint)
+    endpoint.hold(GRM)
+    out = tmp_path / "there"
+    started = ask(out)
+    wait_until(lambda: len(endpoint.waiting) == 2 * SHARD * 2)  # K is 2
+    assert len(shards_of(endpoint.waiting, SHARD)) == 2
+    status = qibox("status", out)
+    assert "being scored by process" in status.stderr
+    assert "responses │   24 │   24" in status.stdout
+    assert "judgments │   24 │    0 │      0 │    24" in status.stdout
+    endpoint.release()
+    assert started.communicate() == (None, b"")
+    assert started.returncode == 0
+    assert rows_of_tables(out) == rows_of_tables(here)
+    assert times_asked(endpoint) == ONCE
+
+
+def test_workers_that_are_killed_in_each_wave_cost_what_they_had_in_hand(
+    cluster: Cluster, here: Path, endpoint: Endpoint, ask: Ask, tmp_path: Path
+) -> None:
+    times_asked(endpoint)
+    out = tmp_path / "there"
+    endpoint.hold("ada")
+    started = ask(out)
+    wait_until(lambda: len(endpoint.waiting) == 2 * SHARD)  # of both workers
+    cluster.kill_worker()
+    endpoint.hold(GRM)
+    endpoint.let_go.set()
+    wait_until(lambda: len(endpoint.waiting) >= 2 * SHARD * 2)
+    cluster.kill_worker()
+    endpoint.release()
+    _, said = started.communicate()
     assert started.returncode == 0, said
-    assert rows(tmp_path / "there") == rows(tmp_path / "here")
-    after = cluster.workers()
-    assert len(after) == 2
-    assert set(after.values()) != set(before.values())
+    assert rows_of_tables(out) == rows_of_tables(here)
+    again = times_asked(endpoint)
+    assert again[2] <= SHARD + SHARD * 2  # what the two killed ones had in hand
+    assert set(again) <= {1, 2}
+
+
+def test_a_worker_that_hangs_and_is_killed_in_a_wave_of_scores(
+    cluster: Cluster, data: Path, here: Path, ask: Ask, tmp_path: Path
+) -> None:
+    out = tmp_path / "there"
+    assert qibox(*words(data, out)) == Done(0, "", "")
+    scores = out / "scores"
+    for file in scores.iterdir():
+        file.unlink()
+    stopped = next(iter(cluster.workers().values()))
+    os.kill(stopped, signal.SIGSTOP)
+    started = ask(out)
+    wait_until(lambda: scores.exists() and any(scores.glob("shard-*")))
+    assert started.poll() is None
+    os.kill(stopped, signal.SIGKILL)
+    _, said = started.communicate()
+    assert started.returncode == 0, said
+    assert rows_of_tables(out) == rows_of_tables(here)
+
+
+def test_the_same_command_goes_on_after_its_process_was_killed(
+    cluster: Cluster, data: Path, here: Path, endpoint: Endpoint, ask: Ask, tmp_path: Path
+) -> None:
+    times_asked(endpoint)
+    out = tmp_path / "there"
+    endpoint.hold("ada")
+    started = ask(out)
+    wait_until(lambda: len(endpoint.waiting) == 2 * SHARD)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    endpoint.release()
+    wait_until(lambda: len(Storage(out).files("responses")) == 2)  # the workers end what they began
+    assert qibox(*words(data, out, on=cluster)) == Done(0, "", "")
+    assert rows_of_tables(out) == rows_of_tables(here)
+    assert times_asked(endpoint) == ONCE
+
+
+def test_the_same_command_goes_on_after_the_cluster_was_killed(
+    cluster: Cluster, data: Path, here: Path, endpoint: Endpoint, ask: Ask, tmp_path: Path
+) -> None:
+    out = tmp_path / "there"
+    endpoint.hold(GRM)
+    started = ask(out)
+    wait_until(lambda: len(endpoint.waiting) == 2 * SHARD * 2)
+    cluster.kill()
+    cluster.start()  # at once: nobody must take what was lost for done
+    _, said = started.communicate()
+    endpoint.release()
+    assert started.returncode == 1
+    assert b"the connection to Dask's scheduler was lost" in said
+    assert said.count(b"\n") == 1
+    times_asked(endpoint)
+    assert qibox(*words(data, out, on=cluster)) == Done(0, "", "")
+    assert rows_of_tables(out) == rows_of_tables(here)
+    asked = times_asked(endpoint)  # what the killed ones had in hand may count only now
+    assert asked.total() == SAMPLES * 2  # verdicts alone
+    assert asked[2] <= 2 * SHARD * 2
+
+
+def test_a_run_that_workers_cannot_see_is_told_of(
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its path leads each process to a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    done = qibox(*words(data, "/proc/self/cwd/run", on=cluster))
+    assert done.status == 1
+    assert "does not see the run at /proc/self/cwd/run" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (cluster.folder / "run").exists()
+
+
+def test_a_model_that_needs_a_gpu_goes_to_the_worker_that_has_one(
+    cluster: Cluster, data: Path, endpoint: Endpoint, ask: Ask, tmp_path: Path
+) -> None:
+    panel = yaml.safe_load((data / "asked.yaml").read_text())
+    panel["models"]["ada"]["accelerator"] = {"type": "a-gpu"}
+    (tmp_path / "gpu.yaml").write_text(yaml.safe_dump(panel))
+    with cluster.client() as client:
+        seen = client.run(lambda: os.environ.get("CUDA_VISIBLE_DEVICES"))
+        (with_gpu,) = [worker for worker, gpus in seen.items() if gpus == "0"]
+    endpoint.hold("ada")
+    gpu = ("--panel", tmp_path / "gpu.yaml", "--judge", "hash")
+    started = ask(tmp_path / "run", *gpu)
+    wait_until(lambda: len(endpoint.waiting) == SHARD)
+    with cluster.client() as client:
+        placed = {worker: len(keys) for worker, keys in client.processing().items()}
+    assert {worker for worker, count in placed.items() if count} == {with_gpu}
+    endpoint.release()
+    _, said = started.communicate()
+    assert started.returncode == 0, said
+    panel["models"]["ada"]["accelerator"]["count"] = 2
+    (tmp_path / "gpu.yaml").write_text(yaml.safe_dump(panel))
+    refused = qibox(*words(data, tmp_path / "other", *gpu, on=cluster))
+    assert refused.status == 1
+    assert "responses-ada needs 2 GPU of a worker" in refused.stderr
+
+
+def test_an_engine_that_dies_on_a_worker_costs_rows_with_reasons(
+    cluster: Cluster, ask: Ask, tmp_path: Path
+) -> None:
+    data = record(tmp_path / "data", 80, shard_size=SHARD)
+    settings = {"retries": 0, "max_restarts": 0}
+    model = {"source": "builtin:agreeable", "engine": "transformers", "settings": settings}
+    panel = {
+        "name": "one",
+        "about": "a model",
+        "models": {"one": model},
+        "sampling": {"samples": 2},
+    }
+    (data / "one.yaml").write_text(yaml.safe_dump(panel))
+    out = tmp_path / "run"
+    more = ("--max-reject-rate", 1, "--pool", data / "pool.yaml")
+    started = ask(out, "--panel", data / "one.yaml", "--judge", "hash", *more)
+    wait_until(lambda: bool(Storage(out).files("responses")))
+    cluster.kill_engines()
+    _, said = started.communicate()
+    assert started.returncode == 0, said
+    answered = rows_of(out, "responses")
+    assert len(answered) == 80 * 2
+    reasons = {row["reason"] for row in answered if row["text"] is None}
+    assert "engine process died (signal SIGKILL)" in reasons
+    assert all(reason.startswith("engine process died") for reason in reasons)
+    assert any(row["text"] is not None for row in answered)
