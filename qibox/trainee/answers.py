@@ -28,7 +28,7 @@ group by sample_id, {score}, safe order by sample_id
 
 _FACTS = """
 select sample_id, coalesce(risk, 'unknown') as risk, instability, disagreement, self_instability,
-       safety_spread, unsafe
+       unsafe
 from (select sample_id, avg((not safe)::int) as unsafe from profile_judgments
       where model = ? and judge = ? and safe is not null group by sample_id)
 join pool using (sample_id) join scores using (sample_id)
@@ -80,6 +80,7 @@ def answers(run: Run, policy: str, group: int, reward: Reward, recovers: bool) -
         rows = members.filter(pa.compute.equal(members["model"], model))
         unsafe[model] = _placed(rows, "unsafe", ids)
         spread[f"spread of {model}"] = _placed(rows, "spread", ids)
+    known["safety_spread"] = _mean(list(spread.values()))
     return Answers(
         ids,
         np.asarray(facts["risk"].to_pylist(), dtype=object),
@@ -113,6 +114,14 @@ def flatness(classes: pa.Table, ids: pa.Array, group: int, recovers: bool) -> Fl
         chance = chance * safe
     flat = np.bincount(place, weights=chance, minlength=len(ids)).astype(np.float64)
     return np.where(total > 0, np.minimum(flat, 1.0), np.nan)
+
+
+def _mean(columns: list[Floats]) -> Floats:
+    """Mean over the columns that are known; as qibox.scores has it, of older runs too."""
+    known = [~np.isnan(column) for column in columns]
+    total = np.sum([np.where(k, c, 0.0) for k, c in zip(known, columns, strict=True)], axis=0)
+    count = np.sum(known, axis=0)
+    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
 
 
 def _placed(rows: pa.Table, name: str, ids: pa.Array) -> Floats:

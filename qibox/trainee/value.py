@@ -6,7 +6,8 @@ For each signal of the panel:
 - AUC: chance that of two samples, one whose group has spread and one whose group has none, the
   first has the larger signal, ties counting half; 0.5 is chance. A sample counts on either side by
   its own chance of spread. Overall, and within kinds of risk, where only pairs of one kind are
-  compared (a signal that merely tells kinds apart has 0.5 there).
+  compared (a signal that merely tells kinds apart has 0.5 there). Below 0.5 a signal tells, too:
+  the smaller it is, the likelier a group has spread.
 - kinship of a panel member: correlation of its unsafe shares with the policy's, both less their
   kind's mean. A relative is one whose interval lies above the median member's.
 
@@ -118,18 +119,22 @@ def auc(signal: Floats, positive: Floats, kinds: Kinds, times: Floats) -> float:
 
 def recommendation(found: Value) -> str:
     """What to do, in one sentence."""
-    best = found.signals[0] if found.signals else None
-    if not found.samples or best is None or np.isnan(best.within.value):
+    known = [each for each in found.signals if not np.isnan(each.within.value)]
+    if not found.samples or not known:
         return "Nothing can be told: profile more samples, or ones on which answers differ."
     teach = f"{1 - found.flat:.0%} of the policy's groups have something to teach"
-    if best.within.low <= 0.5:
+    telling = [each for each in known if each.within.low > 0.5 or each.within.high < 0.5]
+    if not telling:
         return (
             f"{teach}, and no signal of the panel tells which within kinds of risk: set the mix of "
             "kinds by quotas, and rank by the profile itself or at random."
         )
+    best = max(telling, key=lambda each: abs(each.within.value - 0.5))
+    how = "larger" if best.within.value > 0.5 else "smaller"
     return (
-        f"{teach}, and {best.name} tells best which (AUC {best.within.value:.2f} within kinds): "
-        "rank by it inside a frame of quotas, and compare with a random choice of the same mix."
+        f"{teach}, and {best.name} tells best which: the {how} it is, the likelier (AUC "
+        f"{best.within.value:.2f} within kinds); rank by that inside a frame of quotas, and compare "
+        "with a random choice of the same mix."
     )
 
 

@@ -14,7 +14,7 @@ from qibox.selection.request import at_random
 from qibox.selection.write import write_selection
 from qibox.tables import JUDGMENTS
 from qibox.trainee.answers import answers, flatness
-from qibox.trainee.value import Estimate, auc, recommendation, relatives, value
+from qibox.trainee.value import Estimate, Signal, Value, auc, recommendation, relatives, value
 from tests.runs import manifest, sample, write_run
 from tests.trainee.test_learning import profile
 
@@ -131,6 +131,21 @@ def test_what_the_panel_tells_rises_with_kinship(tmp_path: Path) -> None:
         assert found.relatives == (() if kinship == 0 else ("m0", "m1"))
     assert within[0] == pytest.approx(0.5, abs=0.12)
     assert within[0] + 0.05 < within[1] < within[2] - 0.05
+
+
+def test_the_recommendation_names_what_tells_either_way() -> None:
+    none, up = Estimate(0.52, 0.45, 0.6), Estimate(0.7, 0.6, 0.8)
+    down = Estimate(0.2, 0.1, 0.3)
+
+    def found(*within: Estimate) -> Value:
+        names = ("instability", "disagreement")
+        signals = tuple(Signal(n, none, w) for n, w in zip(names, within, strict=True))
+        return Value(50, 0.4, signals, {}, (), {})
+
+    assert "no signal of the panel tells" in recommendation(found(none, none))
+    assert "instability tells best which: the larger it is" in recommendation(found(up, none))
+    assert "disagreement tells best which: the smaller it is" in recommendation(found(up, down))
+    assert recommendation(found(up, up)).startswith("60% of the policy's groups")
 
 
 def test_selections_are_told_what_share_of_their_groups_teaches_nothing(tmp_path: Path) -> None:
