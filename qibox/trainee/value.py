@@ -133,8 +133,8 @@ def recommendation(found: Value) -> str:
     how = "larger" if best.within.value > 0.5 else "smaller"
     return (
         f"{teach}, and {best.name} tells best which: the {how} it is, the likelier (AUC "
-        f"{best.within.value:.2f} within kinds); rank by that inside a frame of quotas, and compare "
-        "with a random choice of the same mix."
+        f"{best.within.value:.2f} within kinds); rank by that inside a frame of quotas, and "
+        "compare with a random choice of the same mix."
     )
 
 
