@@ -121,7 +121,9 @@ def _mean(columns: list[Floats]) -> Floats:
     known = [~np.isnan(column) for column in columns]
     total = np.sum([np.where(k, c, 0.0) for k, c in zip(known, columns, strict=True)], axis=0)
     count = np.sum(known, axis=0)
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    mean: Floats = np.full(len(total), np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return mean
 
 
 def _placed(rows: pa.Table, name: str, ids: pa.Array) -> Floats:
