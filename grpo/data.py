@@ -35,12 +35,18 @@ def training_dataset(selection: pa.Table, tokenizer: Any) -> Any:
 
 
 def prompt_messages(turns: list[dict[str, Any]], neutral: Neutraliser) -> list[dict[str, Any]]:
-    """A selection's prompt as chat messages, with the template's control tokens broken in it."""
+    """A selection's prompt as chat messages, with the template's control tokens broken in it.
+
+    A system turn is a manifest's, and may name the marks that reasoning is to stand between.
+    """
     return [
         {
             "role": turn["role"],
             "content": [
-                {"type": "text", "text": neutral(part["text"])}
+                {
+                    "type": "text",
+                    "text": part["text"] if turn["role"] == "system" else neutral(part["text"]),
+                }
                 if part["type"] == "text"
                 else {"type": part["type"]}
                 for part in turn["content"]

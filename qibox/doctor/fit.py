@@ -117,7 +117,7 @@ def _vllm(model: str, size: float, settings: VLLMSettings, machine: Machine) -> 
     width = QUANTIZED if settings.quantization else BYTES.get(settings.dtype, 2.0)
     need = size * width * WORKSPACE
     card = min(gpu.memory_gb for gpu in machine.gpus) * settings.gpu_memory_utilization
-    wanted = settings.tensor_parallel_size * settings.data_parallel_size
+    wanted = settings.tensor_parallel_size * (settings.data_parallel_size or 1)
     needs = f"{gigabytes(need)} of GPU memory on {settings.tensor_parallel_size} GPU(s)"
     if wanted > len(machine.gpus):
         fix = f"{wanted} GPUs are asked for, {len(machine.gpus)} found: lower the parallel sizes"

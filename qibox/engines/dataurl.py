@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from qibox.pool.images import ImageError, decode_image
+from qibox.pool.images import ImageError, decode_image, shrunk
 
 SENT_AS_IS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
@@ -26,8 +26,8 @@ def sendable(image: dict[str, Any] | None) -> bytes | None:
     return data
 
 
-def image_url(image: dict[str, Any] | None) -> str | None:
-    """A prompt's image as a data URL; None for a prompt without one.
+def image_url(image: dict[str, Any] | None, max_pixels: int | None = None) -> str | None:
+    """A prompt's image as a data URL, at most ``max_pixels`` large; None for a prompt without one.
 
     The published bytes are sent where their meaning is plain. A picture that servers could decode
     differently (turned by EXIF, CMYK, 16 bits, transparent, animated, other formats) is sent as
@@ -40,10 +40,11 @@ def image_url(image: dict[str, Any] | None) -> str | None:
     if data is None:
         return None
     picture = decode_image(data)
-    kind = _plain_kind(data)
+    small = shrunk(picture, max_pixels)
+    kind = _plain_kind(data) if small is picture else None
     if kind is None:
         sink = io.BytesIO()
-        picture.save(sink, "PNG")
+        small.save(sink, "PNG")
         data, kind = sink.getvalue(), "image/png"
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from qibox.engines.chat import template_text
 from qibox.engines.hub import bring, commit_or_given, hub_commit
 from qibox.engines.sources import fingerprint, local_directory
 from qibox.errors import UsageError
+from qibox.manifests.asking import Manner
 from qibox.manifests.panel import ModelSpec
 from qibox.manifests.settings import (
     HostedSettings,
@@ -95,7 +96,7 @@ def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False)
     if isinstance(settings, OpenAISettings):
         from qibox.engines.openai import OpenAIEngine
 
-        return OpenAIEngine(noise_id, spec.source, settings, spec.template_arguments)
+        return OpenAIEngine(noise_id, spec.source, settings, spec.manner)
     if isinstance(settings, ReplaySettings):
         from qibox.engines.replay import ReplayEngine
 
@@ -119,8 +120,7 @@ def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
         "settings": settings.model_dump(mode="json"),
         "revision": spec.revision if directory is None else None,
         "trust_remote_code": spec.trust_remote_code,
-        "template_arguments": spec.template_arguments,
-        "marks": [] if spec.reasoning is None else list(spec.reasoning.all),
+        "manner": asdict(spec.manner),
     }
     if not isinstance(settings, TransformersSettings) and not has_vllm():
         raise UsageError(
@@ -144,7 +144,8 @@ def _vllm(arguments: dict[str, Any], settings: VLLMSettings) -> Engine:
     from qibox.engines.process.parent import ChildEngine
 
     factory = "qibox.engines.load:start_vllm"
-    copies, devices = settings.data_parallel_size, settings.tensor_parallel_size
+    devices = settings.tensor_parallel_size
+    copies = settings.data_parallel_size or max(1, len(visible_gpus()) // devices)
     if copies == 1:
         return ChildEngine(factory, arguments, settings)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
@@ -173,15 +174,14 @@ def start_transformers(
     settings: dict[str, Any],
     revision: str | None = None,
     trust_remote_code: bool = False,
-    template_arguments: dict[str, Any] | None = None,
-    marks: Sequence[str] = (),
+    manner: dict[str, Any] | None = None,
 ) -> Engine:
     """Start a transformers engine in this process."""
     from qibox.engines.transformers import TransformersEngine
 
     checked = TransformersSettings.model_validate(settings)
-    where = (revision, trust_remote_code)
-    return TransformersEngine(model, source, checked, *where, template_arguments or {}, marks)
+    how = Manner(**manner or {})
+    return TransformersEngine(model, source, checked, revision, trust_remote_code, how)
 
 
 def start_vllm(
@@ -190,15 +190,14 @@ def start_vllm(
     settings: dict[str, Any],
     revision: str | None = None,
     trust_remote_code: bool = False,
-    template_arguments: dict[str, Any] | None = None,
-    marks: Sequence[str] = (),
+    manner: dict[str, Any] | None = None,
 ) -> Engine:
     """Start a vLLM engine in this process."""
     from qibox.engines.vllm import VLLMEngine
 
     checked = VLLMSettings.model_validate(settings)
-    where = (revision, trust_remote_code)
-    return VLLMEngine(model, source, checked, *where, template_arguments or {}, marks)
+    how = Manner(**manner or {})
+    return VLLMEngine(model, source, checked, revision, trust_remote_code, how)
 
 
 def has_vllm() -> bool:

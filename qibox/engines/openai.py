@@ -10,8 +10,7 @@ batch, and the same command goes on later.
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +22,7 @@ from qibox.engines.dataurl import image_url
 from qibox.engines.endpoint import MalformedError, Request, Sender, TriedError, masked
 from qibox.engines.noise import prompt_seed
 from qibox.errors import QiboxError, UsageError
+from qibox.manifests.asking import USUAL_MANNER, Manner
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import OpenAISettings
 from qibox.pool.images import ImageError
@@ -41,11 +41,11 @@ class OpenAIEngine:
         model: str,
         served: str,
         settings: OpenAISettings,
-        template_arguments: Mapping[str, Any] = MappingProxyType({}),
+        manner: Manner = USUAL_MANNER,
     ) -> None:
         """Prepare requests; ``served`` is the name under which the endpoint serves the model.
 
-        ``template_arguments`` are told to the model's chat template, by servers that are vLLM's.
+        Arguments of the chat template are told to servers that are vLLM's.
 
         Raises:
             UsageError: the environment lacks the key that the settings name.
@@ -56,8 +56,9 @@ class OpenAIEngine:
         self._key = _key(settings.api_key_env)
         self._native_n = settings.native_n
         self._extra = dict(settings.extra_body)
-        if template_arguments:
-            self._extra["chat_template_kwargs"] = dict(template_arguments)
+        self._max_pixels = manner.max_pixels
+        if manner.template_arguments:
+            self._extra["chat_template_kwargs"] = manner.template_arguments
         self._neutralise = Neutraliser.common()
         self.usage: Counter[str] = Counter()  # requests, retries, prompt_tokens, completion_tokens
         self._sender = Sender(settings, self.usage, self._key)
@@ -168,7 +169,7 @@ class OpenAIEngine:
 
     def _body(self, row: dict[str, Any], sampling: Sampling) -> Request:
         """The request for one prompt, without seed and n."""
-        url = image_url(row["image"])
+        url = image_url(row["image"], self._max_pixels)
         image = None if url is None else {"type": "image_url", "image_url": {"url": url}}
         turns = messages(self._neutralise(row["text"]), row["system"], image)
         body: Request = {

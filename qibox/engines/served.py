@@ -86,7 +86,7 @@ def served_engine(name: str, spec: ModelSpec) -> Engine:
     )
     if spec.reasoning is not None:  # marks that are special tokens are left out unless asked for
         settings = settings.model_copy(update={"extra_body": {"skip_special_tokens": False}})
-    return OpenAIEngine(spec.noise_id or name, served, settings, spec.template_arguments)
+    return OpenAIEngine(spec.noise_id or name, served, settings, spec.manner)
 
 
 def _find(name: str, spec: ModelSpec) -> tuple[str, str | None]:

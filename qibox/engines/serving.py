@@ -179,7 +179,7 @@ def spread(name: str, settings: VLLMSettings, gpus: tuple[str, ...]) -> VLLMSett
     Raises:
         UsageError: the cards cannot be shared out evenly.
     """
-    copies = settings.data_parallel_size
+    copies = settings.data_parallel_size or 1
     if not gpus or not has_gpu():
         return settings
     if len(gpus) % copies:

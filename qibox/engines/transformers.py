@@ -7,9 +7,8 @@ Weights are read from safetensors only, and a model's own code runs only with co
 
 import io
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -22,9 +21,11 @@ from qibox.engines.dataurl import sendable
 from qibox.engines.marks import keeping
 from qibox.engines.noise import row_keys
 from qibox.errors import QiboxError
+from qibox.manifests.asking import USUAL_MANNER, Manner
+from qibox.manifests.pool import MAX_PIXELS
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import TransformersSettings
-from qibox.pool.images import ImageError, decode_image
+from qibox.pool.images import ImageError, decode_image, shrunk
 from qibox.torchvision_ops import declare_missing_operators
 
 TINY = 50_000_000  # parameters; below it, a batch of 256 is fastest even without a GPU
@@ -53,13 +54,9 @@ class TransformersEngine:
         settings: TransformersSettings,
         revision: str | None = None,
         trust_remote_code: bool = False,
-        template_arguments: Mapping[str, Any] = MappingProxyType({}),
-        marks: Sequence[str] = (),
+        manner: Manner = USUAL_MANNER,
     ) -> None:
         """Load a model from a directory or a hub id; ``model`` keys its noise.
-
-        ``template_arguments`` are told to the chat template; ``marks`` stay in the text though
-        they be special tokens.
 
         Raises:
             QiboxError: the model cannot be loaded; the message says why.
@@ -82,8 +79,8 @@ class TransformersEngine:
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
         self._neutralise = Neutraliser.of_tokenizer(self._tokenizer)
-        self._reading = keeping(self._tokenizer, marks)
-        self._arguments = dict(template_arguments)
+        self._reading = keeping(self._tokenizer, manner.marks)
+        self._manner = manner
         self._ends = self._take_ends()
         self._sequences = settings.batch_size or self._usual_batch()
         self._limit = self._context()
@@ -168,9 +165,12 @@ class TransformersEngine:
             self._neutralise(row["text"]), row["system"], None if image is None else IMAGE_PART
         )
         text = self._processor.apply_chat_template(
-            turns, tokenize=False, add_generation_prompt=True, **self._arguments
+            turns, tokenize=False, add_generation_prompt=True, **self._manner.template_arguments
         )
-        return _Item(index, row["key"], text, image, area=_area(image))
+        return _Item(index, row["key"], text, image, area=self._area(image))
+
+    def _area(self, image: bytes | None) -> int:
+        return min(_area(image), self._manner.max_pixels or MAX_PIXELS)
 
     def _measure(self, items: Sequence[_Item]) -> None:
         """Fill in each prompt's length in tokens."""
@@ -187,13 +187,16 @@ class TransformersEngine:
             try:
                 if item.length >= self._limit:
                     raise ImageError(self._too_long(item.length))
-                images.append(None if item.image is None else decode_image(item.image))
+                images.append(None if item.image is None else self._decode(item.image))
                 readable.append(item)
             except ImageError as error:
                 results[item.index] = [failure(str(error))] * sampling.samples
         if readable:
             self._encode_and_write(readable, images, sampling, results)
         return [results[item.index] for item in batch]
+
+    def _decode(self, image: bytes) -> Image.Image:
+        return shrunk(decode_image(image), self._manner.max_pixels)
 
     def _encode_and_write(
         self,

@@ -1,15 +1,16 @@
 """The vllm engine: ``vllm.LLM`` in this process, which is always a child that can be killed.
 
 Each prompt is one request of n = K completions with its own seed; child k of n gets seed + k. vLLM
-batches continuously, so all prompts of a call go in before any runs. Built by
+batches continuously. With a GPU its engine has a process of its own and begins with the first
+prompt, while pictures are decoded (:mod:`qibox.engines.pictures`) and the next ones tokenised here;
+without one, all prompts of a call go in before any runs. Built by
 :func:`qibox.engines.load.load_engine` inside :class:`qibox.engines.process.parent.ChildEngine`:
 ending that process frees the GPU's memory whatever state vLLM is in.
 """
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -17,13 +18,14 @@ import pyarrow as pa
 from qibox.engines.batching import BrokenEngineError, is_broken
 from qibox.engines.chat import Neutraliser, messages, template_text
 from qibox.engines.completions import Completion, assemble, completed, explain, failure
-from qibox.engines.dataurl import sendable
 from qibox.engines.marks import keeping
 from qibox.engines.noise import prompt_seed
+from qibox.engines.pictures import Picture, pictures
 from qibox.errors import QiboxError
+from qibox.manifests.asking import USUAL_MANNER, Manner
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import VLLMSettings
-from qibox.pool.images import ImageError, decode_image
+from qibox.pool.images import ImageError
 from qibox.torchvision_ops import declare_missing_operators
 
 
@@ -37,13 +39,9 @@ class VLLMEngine:
         settings: VLLMSettings,
         revision: str | None = None,
         trust_remote_code: bool = False,
-        template_arguments: Mapping[str, Any] = MappingProxyType({}),
-        marks: Sequence[str] = (),
+        manner: Manner = USUAL_MANNER,
     ) -> None:
         """Load a model from a directory or a hub id; ``model`` keys its noise.
-
-        ``template_arguments`` are told to the chat template; ``marks`` stay in the text though
-        they be special tokens.
 
         Raises:
             QiboxError: the model cannot be loaded; the message says why.
@@ -69,8 +67,8 @@ class VLLMEngine:
             raise QiboxError(f"model '{model}' ({source}) cannot be loaded: {why}") from error
         tokenizer = self._llm.get_tokenizer()
         self._neutralise = Neutraliser.of_tokenizer(tokenizer)
-        self._reading = keeping(tokenizer, marks)
-        self._arguments = dict(template_arguments)
+        self._reading = keeping(tokenizer, manner.marks)
+        self._manner = manner
 
     def generate(self, prompts: pa.Table, sampling: Sampling) -> pa.Table:
         """Complete each prompt ``sampling.samples`` times; see the module's head.
@@ -81,9 +79,10 @@ class VLLMEngine:
         rows = prompts.to_pylist()
         done: list[Sequence[Completion]] = [()] * len(rows)
         asked = []  # the rows that vLLM took
-        for index, row in enumerate(rows):
+        shown = pictures(rows, self._manner.max_pixels)
+        for index, (row, picture) in enumerate(zip(rows, shown, strict=True)):
             try:
-                self._enqueue(row, sampling)
+                self._enqueue(row, picture, sampling)
                 asked.append(index)
             except ImageError as error:
                 done[index] = [failure(str(error))] * sampling.samples
@@ -100,11 +99,10 @@ class VLLMEngine:
         """Stop vLLM's own processes; the memory is freed with this one."""
         del self._llm
 
-    def _conversation(self, row: dict[str, Any]) -> list[dict[str, Any]]:
-        data = sendable(row["image"])
-        image = None
-        if data is not None:
-            image = {"type": "image_pil", "image_pil": decode_image(data)}
+    def _conversation(self, row: dict[str, Any], picture: Picture) -> list[dict[str, Any]]:
+        if isinstance(picture, ImageError):
+            raise picture
+        image = None if picture is None else {"type": "image_pil", "image_pil": picture}
         return messages(self._neutralise(row["text"]), row["system"], image)
 
     def _params(self, key: str, sampling: Sampling) -> Any:
@@ -122,20 +120,21 @@ class VLLMEngine:
             structured_outputs=None if schema is None else StructuredOutputsParams(json=schema),
         )
 
-    def _enqueue(self, row: dict[str, Any], sampling: Sampling) -> None:
+    def _enqueue(self, row: dict[str, Any], picture: Picture, sampling: Sampling) -> None:
         """Hand one prompt to vLLM.
 
         Raises:
             ImageError: the picture cannot be read.
             Exception: vLLM refuses the prompt; it has none of it then.
         """
-        conversation, params = self._conversation(row), self._params(row["key"], sampling)
+        conversation = self._conversation(row, picture)
+        params = self._params(row["key"], sampling)
         self._llm.enqueue_chat(
             [conversation],
             [params],
             use_tqdm=False,
             chat_template=self._template,
-            chat_template_kwargs=self._arguments,
+            chat_template_kwargs=self._manner.template_arguments,
         )
 
     def _outputs(self) -> list[Any]:
@@ -199,7 +198,8 @@ def prepare_environment(settings: VLLMSettings, gpu: bool) -> None:
     os.environ.update(VLLM_NO_USAGE_STATS="1", VLLM_DO_NOT_TRACK="1", DO_NOT_TRACK="1")
     if not gpu:
         os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(math.ceil(settings.cpu_kv_cache_gb))
-    if settings.tensor_parallel_size == 1:
+    own = gpu if settings.own_process is None else settings.own_process
+    if settings.tensor_parallel_size == 1 and not own:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # this process is the child already
     else:
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")  # CUDA does not survive fork

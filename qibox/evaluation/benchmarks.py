@@ -5,8 +5,9 @@ both in a run directory's own layout. What others answered there before stays as
 asked in the same way; who is asked otherwise is asked anew, and what was there is set aside.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,7 +27,10 @@ from qibox.scoring.plan import Job
 from qibox.scoring.resolve import kept_recording, settled_judges, settled_pool, settled_run
 
 # Of a run's manifest, what every answer in it depends on.
-SHARED = ("pool", "limit", "panel.prompt", "panel.sampling")
+SHARED = (
+    "pool", "limit", "panel.prompt", "panel.system", "panel.template_arguments", "panel.max_pixels",
+    "panel.sampling",
+)  # fmt: skip
 
 OpenPool = Callable[[Run], PoolIndex]  # reads a run's pool unless it was read before
 
@@ -39,6 +43,10 @@ class Questions:
     sampling: Sampling
     judges: tuple[JudgeManifest, ...]
     limit: int | None = None  # samples of each pool; null: all
+    # what else of a panel says how to ask, where it says anything
+    system: str | None = None
+    template_arguments: Mapping[str, Any] = field(default_factory=dict)
+    max_pixels: int | None = None
 
 
 def questions_of(
@@ -52,7 +60,15 @@ def questions_of(
     sampling = panel.sampling
     if samples_per_model is not None:
         sampling = sampling.model_copy(update={"samples": samples_per_model})
-    return Questions(panel.prompt, sampling, tuple(judges) or run.manifest.judges[:1], limit)
+    return Questions(
+        panel.prompt,
+        sampling,
+        tuple(judges) or run.manifest.judges[:1],
+        limit,
+        panel.system,
+        panel.template_arguments,
+        panel.max_pixels,
+    )
 
 
 def benchmark_jobs(
@@ -135,6 +151,9 @@ def _asked(
             about="Policies, asked as a panel is; their answers make no scores.",
             models={e.name: kept_recording(e.spec, e.name, earlier) for e in contenders},
             prompt=questions.prompt,
+            system=questions.system,
+            template_arguments=dict(questions.template_arguments),
+            max_pixels=questions.max_pixels,
             sampling=questions.sampling,
         ),
         judges=settled_judges(questions.judges, earlier),

@@ -1,5 +1,6 @@
 """How a model is asked beside the question, and how it shows in its words what it thought."""
 
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
@@ -57,3 +58,15 @@ class Marks(Checked):
         """Every one of them."""
         around = (self.open, self.close, self.answer_open, self.answer_close, *self.drop)
         return tuple(mark for mark in around if mark is not None)
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What an engine is to know of how one model is asked and read."""
+
+    template_arguments: dict[str, Any] = field(default_factory=dict)  # for its chat template
+    marks: tuple[str, ...] = ()  # stay in its text though they be special tokens
+    max_pixels: int | None = None  # larger pictures are shrunk
+
+
+USUAL_MANNER = Manner()

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from qibox.fields import Added, Deciding, Like, Operating
-from qibox.manifests.asking import Marks, Template, TemplateArguments
+from qibox.manifests.asking import Manner, Marks, Template, TemplateArguments
 from qibox.manifests.common import Checked, Identifier, Manifest
 from qibox.manifests.sampling import Sampling
 from qibox.manifests.settings import Address, AnySettings
@@ -31,7 +31,7 @@ class ModelSpec(Checked):
     engine: Deciding[EngineName] = "auto"  # auto: vllm where a GPU is found, else transformers
     # the engine's own options, checked by the engine
     settings: Annotated[Deciding[dict[str, Any]], Like(AnySettings)] = {}
-    system: Deciding[str | None] = None  # system prompt
+    system: Deciding[str | None] = None  # system prompt; "": none, whatever the panel says
     accelerator: Operating[Accelerator | None] = None
     size_b: Operating[Annotated[float, Field(gt=0)] | None] = None  # parameters, billions
     # e.g. http://127.0.0.1:8000/v1, where vLLM serves it (`qibox serve`); null: it is loaded here
@@ -43,6 +43,14 @@ class ModelSpec(Checked):
     template_arguments: Added[TemplateArguments] = {}  # for its chat template, beside the panel's
     # how it shows its reasoning; null: by <think> and </think>, if at all
     reasoning: Added[Marks | None] = None
+    # pictures with more are shrunk to so many, whatever engine runs it; null: as they are
+    max_pixels: Added[Annotated[int, Field(ge=1)] | None] = None
+
+    @property
+    def manner(self) -> Manner:
+        """What its engine is to know of how it is asked and read."""
+        marks = () if self.reasoning is None else self.reasoning.all
+        return Manner(self.template_arguments, marks, self.max_pixels)
 
 
 class PanelManifest(Manifest):
@@ -52,6 +60,8 @@ class PanelManifest(Manifest):
     # the user turn; {question} is replaced by the sample's question
     prompt: Deciding[Template] = "{question}"
     system: Added[str | None] = None  # system prompt of the models that have none of their own
+    # of a picture, for the models that have no limit of their own
+    max_pixels: Added[Annotated[int, Field(ge=1)] | None] = None
     # for the models' chat templates, such as enable_thinking; a model's own go before
     template_arguments: Added[TemplateArguments] = {}
     sampling: Deciding[Sampling] = Sampling(samples=5, temperature=1.0, max_tokens=1024)
@@ -64,6 +74,7 @@ class PanelManifest(Manifest):
         return model.model_copy(
             update={
                 "system": self.system if model.system is None else model.system,
+                "max_pixels": self.max_pixels if model.max_pixels is None else model.max_pixels,
                 "template_arguments": {**self.template_arguments, **model.template_arguments},
             }
         )

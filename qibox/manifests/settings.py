@@ -75,8 +75,12 @@ class VLLMSettings(HostedSettings):
     """Options of the in-process vLLM engine; names and meanings are vLLM's own."""
 
     tensor_parallel_size: Operating[Count] = 1
-    data_parallel_size: Operating[Count] = 1  # copies of the model, each in its own process
+    # copies of the model, each in its own process on cards of its own; null: as many as there are
+    # cards for
+    data_parallel_size: Operating[Count | None] = None
     gpu_memory_utilization: Operating[Annotated[float, Field(gt=0, le=1)]] = 0.9
+    # vLLM's engine in a process of its own: prompts are made ready while it works; null: with a GPU
+    own_process: Operating[bool | None] = None
     max_model_len: Deciding[Count | None] = None
     max_num_seqs: Operating[Count | None] = None
     dtype: Deciding[Dtype] = "auto"

@@ -42,6 +42,20 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return _to_rgb(_upright(image))
 
 
+def shrunk(image: Image.Image, max_pixels: int | None) -> Image.Image:
+    """The picture, made smaller in its proportions where it has more pixels than that.
+
+    A model's own limit may be far higher, and what a large photo costs in tokens is then more than
+    its context holds.
+    """
+    width, height = image.size
+    if max_pixels is None or width * height <= max_pixels:
+        return image
+    scale = (max_pixels / (width * height)) ** 0.5
+    size = (max(1, int(width * scale)), max(1, int(height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
 def upright_size(data: bytes) -> tuple[int, int]:
     """Width and height that :func:`decode_image` gives a picture, by its header alone.
 

@@ -157,7 +157,7 @@ class AskModel(Stage[Engine]):
         n = len(samples)
         image = samples["image"] if "image" in samples.column_names else pa.nulls(n, IMAGE)
         text = fill_template(self.prompt, one_chunk(samples["question"]))
-        return make_prompts(samples["sample_id"], self.spec.system, text, image)
+        return make_prompts(samples["sample_id"], self.spec.system or None, text, image)
 
 
 def check_completions(completions: pa.Table, prompts: pa.Table, asking: AskModel) -> None:

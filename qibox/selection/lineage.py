@@ -31,6 +31,7 @@ def lineage(run: Run, choice: Choice) -> dict[str, Any]:
         "run": digest(identity(run.manifest)),
         "judge": run.manifest.judges[0].name,
         "prompt": run.manifest.panel.prompt,
+        **({"system": system} if (system := run.manifest.panel.system) else {}),
         "box": request.box.model_dump(mode="json") if request.box else None,
         "random": request.random,
         "within": request.within,

@@ -3,7 +3,8 @@
 Reads the run's pool and score shards, one at a time; writes data/train-*.parquet with the columns
 of :data:`qibox.tables.SELECTION`. The schema's ``huggingface`` metadata declares ``images`` as a
 list of images, without which datasets would hand out dicts of bytes. ``prompt`` is conversational:
-one user turn, the picture first, then the panel's template around the question.
+the panel's system text, if it has one, then the user's turn, the picture first and then the panel's
+template around the question.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ def write_shard(
 
 def selected_rows(run: Run, chosen: pa.Array) -> Iterator[pa.Table]:
     """Yield the chosen rows of each pool shard that has some."""
-    index = run.pool_index()
+    index, panel = run.pool_index(), run.manifest.panel
     assert index is not None
     for shard in range(len(index.keys)):
         ids = run.storage.read_table(pool_path(shard), columns=["sample_id"])["sample_id"]
@@ -47,14 +48,16 @@ def selected_rows(run: Run, chosen: pa.Array) -> Iterator[pa.Table]:
         samples = run.storage.read_table(pool_path(shard)).take(rows)
         scores = run.storage.read_table(scores_path(shard))
         place = pc.index_in(samples["sample_id"], value_set=scores["sample_id"].combine_chunks())
-        yield as_selection(samples, scores.take(place), run.manifest.panel.prompt)
+        yield as_selection(samples, scores.take(place), panel.prompt, panel.system)
 
 
-def as_selection(samples: pa.Table, scores: pa.Table, template: str) -> pa.Table:
+def as_selection(
+    samples: pa.Table, scores: pa.Table, template: str, system: str | None = None
+) -> pa.Table:
     """Put samples and their scores, row by row the same, into the selection's columns."""
     images = samples["image"].combine_chunks()
     made = {
-        "prompt": prompts(samples["question"].combine_chunks(), images, template),
+        "prompt": prompts(samples["question"].combine_chunks(), images, template, system),
         "images": image_lists(images),
     }
     columns = [
@@ -71,8 +74,13 @@ def image_lists(images: pa.Array) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, images.drop_null())
 
 
-def prompts(questions: pa.Array, images: pa.Array, template: str) -> pa.Array:
-    """Return one user turn for each question: an image part where there is one, then the text."""
+def prompts(
+    questions: pa.Array, images: pa.Array, template: str, system: str | None = None
+) -> pa.Array:
+    """Return the turns of each question: the system's if any, then the user's.
+
+    The latter has an image part where there is a picture, then the text.
+    """
     texts = fill_template(template, questions)
     ends = np.cumsum(_present(images) + 1)  # a sample's parts end with its text
     total = int(ends[-1]) if len(ends) else 0
@@ -87,8 +95,14 @@ def prompts(questions: pa.Array, images: pa.Array, template: str) -> pa.Array:
     content = pa.ListArray.from_arrays(offsets, parts)
     role = pa.array(["user"] * len(questions), pa.string())
     turns = pa.StructArray.from_arrays([role, content], names=["role", "content"])
-    one_each = pa.array(np.arange(len(questions) + 1), pa.int32())
-    return pa.ListArray.from_arrays(one_each, turns).cast(MESSAGES)
+    each = 1
+    if system:
+        said = [{"role": "system", "content": [{"type": "text", "text": system}]}]
+        both = pa.concat_arrays([pa.array(said, turns.type), turns])
+        places = np.stack([np.zeros(len(turns), int), np.arange(len(turns)) + 1], axis=1)
+        turns, each = both.take(pa.array(places.ravel())), 2
+    offsets = pa.array(np.arange(len(questions) + 1) * each, pa.int32())
+    return pa.ListArray.from_arrays(offsets, turns).cast(MESSAGES)
 
 
 def _present(images: pa.Array) -> Any:

@@ -206,9 +206,11 @@ def test_marks_stay_though_they_are_special_tokens_and_the_template_is_told(tmp_
     source = str(tinymodel.make(tmp_path / "model", marks=tinymodel.THINKING))
     sampling = Sampling(samples=20, max_tokens=40, seed=1)
     engines = [
-        start_transformers("tiny", source, {}, marks=tinymodel.THINKING),
+        start_transformers("tiny", source, {}, manner={"marks": tinymodel.THINKING}),
         start_transformers("tiny", source, {}),
-        start_transformers("tiny", source, {}, template_arguments={"enable_thinking": True}),
+        start_transformers(
+            "tiny", source, {}, manner={"template_arguments": {"enable_thinking": True}}
+        ),
     ]
     kept, lost, told = (texts(each.generate(prompts(["a", "b"]), sampling)) for each in engines)
     assert sum("<think>" in text for text in kept) > 5

@@ -1,6 +1,7 @@
 from typing import Any
 
-from qibox.grpo.data import training_dataset
+from qibox.engines.chat import Neutraliser
+from qibox.grpo.data import prompt_messages, training_dataset
 from qibox.tables import SELECTION
 from tests.grpo.conftest import selection_table
 
@@ -31,3 +32,8 @@ def test_a_question_cannot_steer_the_chat_template() -> None:
     )
     (turn,) = training_dataset(table, Tokenizer())[0]["prompt"]
     assert turn["content"][1]["text"] == "hi < |im_end|> you"
+
+
+def test_a_system_turn_is_the_manifests_own_and_stays_as_it_is() -> None:
+    said = {"role": "system", "content": [{"type": "text", "text": "Think in <|im_end|>."}]}
+    assert prompt_messages([said], Neutraliser.of_tokens(["<|im_end|>"])) == [said]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from qibox.errors import UsageError
@@ -18,6 +19,7 @@ from qibox.manifests import (
 from qibox.manifests.common import Manifest
 from qibox.manifests.load import KINDS, manifest_text, parse_manifest
 from qibox.pool.taxonomy import OTHER, load_taxonomy, mapping_of
+from qibox.responses import split_reasoning
 
 SHIPPED = [(kind, name) for kind in KINDS for name in list_manifests(kind)]
 
@@ -68,6 +70,55 @@ def test_the_panel_of_seven() -> None:
         assert spec.accelerator is not None, name
         assert spec.size_b is not None, name
         assert spec.size_b * 2 < 0.5 * 80, name  # bfloat16 weights leave half of 80 GB
+
+
+# What makers show of their models' replies; (reply, reasoning, answer) by model.
+REPLIES = {
+    "glm-4-1v-9b": [  # README.md and glmv_reward/README.md of github.com/zai-org/GLM-V
+        (
+            "<think>\nI need to observe what these people are doing. Oh, they are celebrating on "
+            "the soccer field.</think>\n<answer>They are celebrating on the soccer field.</answer>",
+            "I need to observe what these people are doing. Oh, they are celebrating on the "
+            "soccer field.",
+            "They are celebrating on the soccer field.",
+        ),
+        (
+            "<think>15 + 27 = 42</think><answer><|begin_of_box|>42<|end_of_box|></answer>",
+            "15 + 27 = 42",
+            "42",
+        ),
+    ]
+}
+
+
+def test_a_model_of_the_seven_is_read_as_its_maker_shows_or_marked_unverified() -> None:
+    panel = load_manifest(PanelManifest, "seven")
+    for name, spec in panel.models.items():
+        assert spec.reasoning is not None, name
+        assert (name in REPLIES) != (f"models.{name}.reasoning" in panel.unverified), name
+        for reply, reasoning, answer in REPLIES.get(name, ()):
+            found = split_reasoning(pa.array([reply]), spec.reasoning)
+            assert [part[0].as_py() for part in found] == [reasoning, answer]
+        asks = panel.asked(spec).system or ""
+        assert (name in REPLIES) != (spec.reasoning.open in asks), name
+
+
+def test_what_the_seven_and_the_judges_read_and_write_fits_their_context() -> None:
+    """A picture at its limit, 1,000 tokens of question, all that may be written; in tokens."""
+    panel = load_manifest(PanelManifest, "seven")
+    for name, spec in panel.models.items():
+        asked = panel.asked(spec)
+        assert asked.max_pixels is not None
+        needed = asked.max_pixels / 28**2 + 1000 + panel.sampling.max_tokens
+        assert needed <= asked.settings["max_model_len"], name
+    response = 1.4 * panel.sampling.max_tokens  # another tokenizer's
+    for name in ("grm", "grm-rl-7b", "held-out"):
+        judge = load_manifest(JudgeManifest, name)
+        assert judge.model is not None
+        assert judge.model.max_pixels is not None
+        shown = 2 * response if judge.compares else response
+        needed = judge.model.max_pixels / 28**2 + 1000 + 1000 + shown + judge.sampling.max_tokens
+        assert needed <= judge.model.settings["max_model_len"], name
 
 
 def test_the_judges_are_no_panel_members_and_differ() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qibox.pool.images import ImageError, decode_image
+from qibox.pool.images import ImageError, decode_image, shrunk
 from tests.pool.making import picture, png_declaring
 
 
@@ -119,3 +119,19 @@ def test_a_reason_names_no_memory_address() -> None:
     with pytest.raises(ImageError) as error:
         decode_image(b"\x00" * 100)
     assert "0x" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "small"),
+    [
+        ((4000, 3000), 1_003_520, (1156, 867)),  # 12 megapixels: 1,002,252 are left
+        ((4000, 3000), None, (4000, 3000)),
+        ((100, 50), 5000, (100, 50)),
+        ((100, 50), 4999, (99, 49)),
+        ((5000, 1), 50, (500, 1)),
+    ],
+)
+def test_a_picture_over_the_limit_is_shrunk_in_its_proportions(
+    size: tuple[int, int], limit: int | None, small: tuple[int, int]
+) -> None:
+    assert shrunk(Image.new("RGB", size), limit).size == small

@@ -1,6 +1,7 @@
 """Keys of units as runs on disk carry them: a change of one here makes finished work be redone."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,9 +47,18 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 
 
+EARLIER = Path(__file__).parent / "earlier"  # manifests as they were shipped before
+
+
+def as_it_was(name: str) -> str:
+    """A manifest of before, where there is one, else a shipped one's name."""
+    kept = EARLIER / f"{name}.yaml"
+    return str(kept) if kept.exists() else name
+
+
 def panel_of(name: str, engine: Any = None) -> PanelManifest:
-    """A shipped panel with made-up revisions, and each model under one engine if one is named."""
-    panel = load_manifest(PanelManifest, name)
+    """A panel with made-up revisions, and each model under one engine if one is named."""
+    panel = load_manifest(PanelManifest, as_it_was(name))
     models = {}
     for model, spec in panel.models.items():
         own = {} if engine is None else {"engine": engine, "settings": SETTINGS[engine]}
@@ -57,8 +67,8 @@ def panel_of(name: str, engine: Any = None) -> PanelManifest:
 
 
 def judge_of(name: str) -> JudgeManifest:
-    """A shipped judge, its model at a made-up revision."""
-    judge = load_manifest(JudgeManifest, name)
+    """A judge, its model at a made-up revision."""
+    judge = load_manifest(JudgeManifest, as_it_was(name))
     if judge.model is None:
         return judge
     return judge.model_copy(
@@ -188,6 +198,7 @@ def test_another_id_for_the_noise_is_another_key() -> None:
         {"template_arguments": {"enable_thinking": True}},
         {"reasoning": {}},
         {"reasoning": {"opened": True}},
+        {"max_pixels": 50176},
     ],
 )
 def test_a_model_that_is_asked_or_read_otherwise_has_other_keys(asked: dict[str, Any]) -> None:
@@ -197,7 +208,7 @@ def test_a_model_that_is_asked_or_read_otherwise_has_other_keys(asked: dict[str,
     plain = PanelManifest(name="p", about="", models={"m": ModelSpec(source="x")})
     key = responses_key(SHARD, "m", panel.models["m"], panel)
     assert key != responses_key(SHARD, "m", plain.models["m"], plain)
-    if "system" in asked or "template_arguments" in asked:
+    if not {"prompt", "reasoning"} & set(asked):
         whole = PanelManifest.model_validate({**plain.model_dump(), **asked})
         assert responses_key(SHARD, "m", whole.models["m"], whole) == key
 

@@ -13,9 +13,9 @@ from qibox.run.directory import Run
 from qibox.selection import shard as shard_module
 from qibox.selection.choose import choose
 from qibox.selection.request import OPEN_BOX, by_box
-from qibox.selection.shard import write_shard
+from qibox.selection.shard import prompts, write_shard
 from qibox.selection.write import write_selection
-from qibox.tables import SELECTION
+from qibox.tables import IMAGE, SELECTION
 from tests.runs import png, sample, write_run
 
 Rows = list[dict[str, Any]]
@@ -66,6 +66,19 @@ def test_the_prompt_is_one_user_turn_the_picture_first(selection: Path) -> None:
     alone = {"type": "text", "text": "Look. what is in x ?"}
     assert text_only == [{"role": "user", "content": [alone]}]
     assert braces[0]["content"][1]["text"] == "Look. a {question} | b"
+
+
+def test_what_a_panel_says_to_the_system_is_a_turn_of_its_own() -> None:
+    questions = pa.array(["why", "how"])
+    images = pa.array([{"bytes": b"x", "path": None}, None], IMAGE)
+    turns = prompts(questions, images, "Look. {question}", "Think first.").to_pylist()
+    said = {
+        "role": "system", "content": [{"type": "text", "text": "Think first."}]
+    }  # fmt: skip
+    assert turns == [
+        [said, *prompts(questions, images, "Look. {question}").to_pylist()[0]],
+        [said, {"role": "user", "content": [{"type": "text", "text": "Look. how"}]}],
+    ]
 
 
 def test_the_datasets_library_decodes_the_pools_pictures(
