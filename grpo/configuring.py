@@ -86,6 +86,7 @@ def _generation(recipe: RecipeManifest) -> Fields:
         "max_completion_length": 2 * rollout.max_draft_tokens + rollout.max_reflection_tokens,
         "temperature": rollout.temperature,
         "top_p": rollout.top_p,
+        "chat_template_kwargs": recipe.template_arguments,
         "use_vllm": recipe.use_vllm,
         "vllm_mode": "colocate",
         "vllm_gpu_memory_utilization": recipe.vllm.gpu_memory_utilization,

@@ -8,7 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from qibox.engines.chat import Neutraliser
+from qibox.manifests.recipe import RecipeManifest
 from qibox.pool.images import decode_image
+from qibox.selection.read import first_images
+from qibox.selection.shard import prompts
+from qibox.tables import SELECTION
 
 
 def training_dataset(selection: pa.Table, tokenizer: Any) -> Any:
@@ -32,6 +36,28 @@ def training_dataset(selection: pa.Table, tokenizer: Any) -> Any:
         return values
 
     return Dataset.from_dict({"row": list(range(len(selection)))}).with_transform(load)
+
+
+def asked_as(recipe: RecipeManifest, selection: pa.Table) -> pa.Table:
+    """A selection with prompts as the recipe says to ask, where it says anything.
+
+    What it leaves open is asked as the selection's panel was: its system text stays, or its prompt.
+    """
+    if (recipe.system is None and recipe.prompt is None) or not len(selection):
+        return selection
+    turns = selection["prompt"].to_pylist()
+    if recipe.prompt is not None:
+        questions = selection["question"].combine_chunks()
+        images = first_images(selection["images"])
+        own = prompts(questions, images, recipe.prompt).to_pylist()
+        turns = [before[:-1] + asked for before, asked in zip(turns, own, strict=True)]
+    if recipe.system is not None:
+        said = {"role": "system", "content": [{"type": "text", "text": recipe.system}]}
+        head = [said] if recipe.system else []
+        turns = [head + [turn for turn in row if turn["role"] != "system"] for row in turns]
+    at = SELECTION.get_field_index("prompt")
+    made = pa.array(turns, SELECTION.field(at).type)
+    return selection.set_column(at, SELECTION.field(at), made)
 
 
 def prompt_messages(turns: list[dict[str, Any]], neutral: Neutraliser) -> list[dict[str, Any]]:

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from qibox.judges.base import Judge
 from qibox.judges.once import judge_once
-from qibox.responses import split_reasoning
+from qibox.manifests.asking import Marks
+from qibox.responses import USUAL, split_reasoning
 from qibox.selection.read import first_images
 from qibox.tables import SAMPLES
 from qibox.verdict import Verdict
@@ -50,8 +51,19 @@ def as_rating(row: Mapping[str, Any]) -> Rating:
 class SelectionJudge:
     """A judge and the samples that it is asked about."""
 
-    def __init__(self, judge: Judge, selection: pa.Table, *, compares: bool = False) -> None:
-        """``compares``: a verdict depends on the sample's other responses in the same call."""
+    def __init__(
+        self,
+        judge: Judge,
+        selection: pa.Table,
+        *,
+        compares: bool = False,
+        marks: Marks | None = None,
+    ) -> None:
+        """``compares``: a verdict depends on the sample's other responses in the same call.
+
+        ``marks`` are those of the policy's reasoning; None: <think> and </think>.
+        """
+        self._marks = marks or USUAL
         self._judge = judge
         self._compares = compares
         self._said: dict[str, dict[str, Rating]] = {}  # sample → text → what the last call said
@@ -82,7 +94,7 @@ class SelectionJudge:
         if not texts:
             return []
         text = pa.array(texts, pa.string())
-        reasoning, answer = split_reasoning(text)
+        reasoning, answer = split_reasoning(text, self._marks)
         responses = pa.table(
             {"sample_id": sample_ids, "text": text, "reasoning": reasoning, "answer": answer}
         )

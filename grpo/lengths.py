@@ -4,6 +4,7 @@ Reads a selection's table (:data:`qibox.tables.SELECTION`) and counts what the p
 rendered chat, each picture at as many tokens as the processor makes of its size. Nothing is cut.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,8 @@ import pyarrow as pa
 from qibox.engines.chat import Neutraliser
 from qibox.errors import UsageError
 from qibox.grpo.configuring import load_processor, policy_source
-from qibox.grpo.conversation import inserted_turn
-from qibox.grpo.data import prompt_messages
+from qibox.grpo.conversation import NO_ARGUMENTS, inserted_turn
+from qibox.grpo.data import asked_as, prompt_messages
 from qibox.manifests.recipe import RecipeManifest
 from qibox.pool.images import upright_size
 from qibox.torchvision_ops import declare_missing_operators
@@ -69,7 +70,7 @@ def short_enough(
     limit, why = _limit(processor, recipe, context)
     if limit is None:
         return selection, None
-    lengths = prompt_lengths(selection, processor)
+    lengths = prompt_lengths(selection, processor, recipe.template_arguments)
     fits = lengths <= limit
     if fits.all():
         return selection, None
@@ -84,12 +85,14 @@ def short_enough(
     return kept, found
 
 
-def prompt_lengths(selection: pa.Table, processor: Any) -> npt.NDArray[np.int64]:
+def prompt_lengths(
+    selection: pa.Table, processor: Any, arguments: Mapping[str, Any] = NO_ARGUMENTS
+) -> npt.NDArray[np.int64]:
     """Tokens of each sample's prompt as the policy reads it, its pictures' included."""
     neutral = Neutraliser.of_tokenizer(processor.tokenizer)
     texts = [
         processor.apply_chat_template(
-            prompt_messages(turns, neutral), add_generation_prompt=True, tokenize=False
+            prompt_messages(turns, neutral), add_generation_prompt=True, tokenize=False, **arguments
         )
         for turns in selection["prompt"].to_pylist()
     ]
@@ -143,7 +146,8 @@ def written_after(processor: Any, recipe: RecipeManifest) -> int:
         return how.max_draft_tokens
     ends = [processor.tokenizer.eos_token_id]
     inserted = [
-        1 + len(inserted_turn(processor, text, ends))  # 1: the end of a turn that was cut off
+        # 1: the end of a turn that was cut off
+        1 + len(inserted_turn(processor, text, ends, recipe.template_arguments))
         for text in (how.reflection_prompt, how.correction_prompt)
     ]
     return 2 * how.max_draft_tokens + how.max_reflection_tokens + sum(inserted)
@@ -166,4 +170,5 @@ def left_out(table: pa.Table, recipe: RecipeManifest) -> LeftOut | None:
     declare_missing_operators()
     source, where = policy_source(recipe)
     config = AutoConfig.from_pretrained(source, **where)
-    return short_enough(table, load_processor(recipe), recipe, context_of(config))[1]
+    asked = asked_as(recipe, table)
+    return short_enough(asked, load_processor(recipe), recipe, context_of(config))[1]

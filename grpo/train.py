@@ -27,7 +27,7 @@ from qibox.figures.style import keep
 from qibox.figures.training import training_figure
 from qibox.grpo.adapters import ADAPTER, MODEL, adapter_settings, save_policy
 from qibox.grpo.configuring import load_policy, training_arguments
-from qibox.grpo.data import training_dataset
+from qibox.grpo.data import asked_as, training_dataset
 from qibox.grpo.judge_place import asked_judge, second_judge
 from qibox.grpo.judging import SelectionJudge
 from qibox.grpo.learning import Conduct, learn, of_main
@@ -114,11 +114,13 @@ def train(
         if of_main(main and _finished(unfinished, run.storage, plan, overwrite)):
             return
         rollouts = RolloutWriter(Storage(f"{run.storage.url}/{unfinished.folder}"))
-        selection = read_selection(run.storage, plan.selection)
+        selection = asked_as(recipe, read_selection(run.storage, plan.selection))
         harmless = held_out(run, selection, 0 if plan.judge.compares else recipe.monitors.probe)
+        harmless = asked_as(recipe, harmless)
         rate = _rate(plan, recipe, judge, pa.concat_tables([selection, harmless]))
         trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
-        other = None if second is None else SelectionJudge(second, selection)
+        marks = recipe.reasoning
+        other = None if second is None else SelectionJudge(second, selection, marks=marks)
         trainer.probes = Probes(recipe.monitors, other)
         trainer.held_out = training_dataset(harmless, trainer.processing_class.tokenizer)
         check_sharded(trainer)
@@ -148,7 +150,9 @@ def _rate(
     compares = plan.judge.compares
     return StepJudge(
         plan.judge.name,
-        SelectionJudge(judge, selection, compares=compares) if judge else None,
+        SelectionJudge(judge, selection, compares=compares, marks=recipe.reasoning)
+        if judge
+        else None,
         recipe.judge_deadline_s,
         compares=compares,
     )

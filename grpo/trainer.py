@@ -17,6 +17,7 @@ from transformers import set_seed
 from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from qibox.engines.marks import keeping
 from qibox.grpo.configuring import pixel_limits
 from qibox.grpo.conversation import inserted_turn
 from qibox.grpo.credit import token_advantages
@@ -51,13 +52,25 @@ class SafetyTrainer(GRPOTrainer):
         self.probes: Probes | None = None
         self.held_out: Any = None  # a dataset of harmless samples that are not trained on
         self._settle_pictures()
+        marks = () if recipe.reasoning is None else recipe.reasoning.all
+        self._reading = keeping(self._tokenizer, marks)
         rollout = recipe.rollout
         self._turns = Turns([], [])
         if rollout.unsafe == "reflect":
             ends = turn_ends(self)
             self._turns = Turns(
-                inserted_turn(self.processing_class, rollout.reflection_prompt, ends),
-                inserted_turn(self.processing_class, rollout.correction_prompt, ends),
+                inserted_turn(
+                    self.processing_class,
+                    rollout.reflection_prompt,
+                    ends,
+                    recipe.template_arguments,
+                ),
+                inserted_turn(
+                    self.processing_class,
+                    rollout.correction_prompt,
+                    ends,
+                    recipe.template_arguments,
+                ),
             )
 
     def _settle_pictures(self) -> None:
@@ -147,7 +160,7 @@ class SafetyTrainer(GRPOTrainer):
     ) -> tuple[list[Trajectory], list[list[int]], PolicyWriter]:
         """Roll out one trajectory for each row; also the prompts' tokens."""
         recipe = self._recipe
-        writer = PolicyWriter(self, with_images(inputs), with_images([stand_in])[0])
+        writer = PolicyWriter(self, with_images(inputs), with_images([stand_in])[0], self._reading)
         ids = [row["sample_id"] for row in inputs]
         compares = isinstance(self._rate, StepJudge) and self._rate.compares
         drawn = roll_out(

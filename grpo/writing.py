@@ -4,7 +4,7 @@ Transformers or vLLM, as TRL's configuration says. Written against TRL 1.16; the
 used here are checked by tests.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,15 @@ from qibox.grpo.credit import Array
 class PolicyWriter:
     """Draws turns from the policy that is being trained, for one batch of prompts."""
 
-    def __init__(self, trainer: GRPOTrainer, prompts: list[Any], stand_in: Any) -> None:
+    def __init__(
+        self,
+        trainer: GRPOTrainer,
+        prompts: list[Any],
+        stand_in: Any,
+        reading: Callable[[Sequence[int]], str] | None = None,
+    ) -> None:
+        """``reading`` makes text of tokens where marks of reasoning are special tokens."""
+        self._reading = reading
         self._trainer: Any = trainer  # TRL's methods carry no types
         self._prompts = prompts
         self.end_ids: Sequence[int] = turn_ends(trainer)
@@ -30,7 +38,9 @@ class PolicyWriter:
             self.prompt_ids = self._tokenized(list(range(len(prompts))))[0]
 
     def text(self, ids: Sequence[int]) -> str:
-        """Token ids as text, without special tokens."""
+        """Token ids as text, without special tokens but for the marks of reasoning."""
+        if self._reading is not None:
+            return self._reading(ids).strip()
         return str(self._trainer._tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def gather(self, values: Array) -> tuple[Array, slice]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from qibox.fields import Added, Deciding, Operating
+from qibox.manifests.asking import Marks, Template, TemplateArguments
 from qibox.manifests.common import Checked, Manifest
 from qibox.manifests.monitors import Monitors
 
@@ -100,6 +101,12 @@ class RecipeManifest(Manifest):
     # server there. 0: none, so that such a judge is asked where `qibox serve` runs it.
     judge_gpus: Operating[Annotated[int, Field(ge=0, le=1024)]] = 0
     judge_deadline_s: Operating[Positive] = 900.0  # for the verdicts on all that a step drew
+    # How the policy is asked, in training and when it is evaluated; null: as the selection's panel
+    system: Added[str | None] = None  # "": none
+    prompt: Added[Template | None] = None  # the user's turn, {question} within
+    template_arguments: Added[TemplateArguments] = {}  # for its chat template
+    # how it shows its reasoning; null: by <think> and </think>, if at all
+    reasoning: Added[Marks | None] = None
     rollout: Deciding[Rollout]
     # Longer prompts, their pictures' tokens counted, are left out and told of; null: only those
     # that leave no room for what is written after them. Nothing is ever cut off.

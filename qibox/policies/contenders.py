@@ -39,6 +39,8 @@ from qibox.run.layout import policy_path
 from qibox.run.retrained import lineage_digest
 from qibox.run.units import digest
 
+ASKED = ("system", "prompt", "template_arguments", "reasoning")  # of a recipe, and of a model
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -81,7 +83,8 @@ def contenders_of(
             if lineage is None:
                 after = _apart(after, found)
             else:
-                before = _apart(_start_of(run, lineage, start, running), starts)
+                before = _as_trained(_start_of(run, lineage, start, running), lineage)
+                before = _apart(before, starts)
                 starts.setdefault(before.name, before)
                 after = replace(after, start=before.name)
             found[after.name] = after
@@ -119,7 +122,8 @@ def _contender(
         with model_directory(run.storage, policy) as folder:
             known = trained_on(run.storage, lineage)
             made_of = lineage_digest(run.storage, policy)
-            yield replace(_of_run(policy, folder, running), known=known, lineage=made_of)
+            own = _as_trained(_of_run(policy, folder, running), lineage)
+            yield replace(own, known=known, lineage=made_of)
         return
     if not policy.strip():
         raise UsageError(
@@ -149,6 +153,17 @@ def _of_run(policy: str, folder: Path, running: Running) -> Contender:
         return Contender(policy, spec, spec.source)
     spec = running.local(policy, str(folder), None)
     return _kept(policy, spec, str(folder), f"policy:{policy}")
+
+
+def _as_trained(contender: Contender, lineage: Lineage) -> Contender:
+    """A policy that is asked and read as its recipe says, where its own manifest says nothing."""
+    recipe = lineage["plan"].get("recipe", {})
+    said = {name: recipe[name] for name in ASKED if recipe.get(name)}
+    if recipe.get("system") == "":
+        said["system"] = ""
+    spec = contender.spec.model_dump()
+    own = {name: value for name, value in said.items() if not spec[name]}
+    return replace(contender, spec=ModelSpec.model_validate({**spec, **own})) if own else contender
 
 
 def _start_of(run: Run, lineage: Lineage, given: str | None, running: Running) -> Contender:

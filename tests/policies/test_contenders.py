@@ -7,7 +7,14 @@ import yaml
 
 from qibox.engines.sources import fingerprint, local_directory
 from qibox.errors import UsageError
-from qibox.manifests import JudgeManifest, PanelManifest, PoolManifest, load_manifest
+from qibox.manifests import (
+    JudgeManifest,
+    ModelSpec,
+    PanelManifest,
+    PoolManifest,
+    load_manifest,
+)
+from qibox.manifests.asking import Marks
 from qibox.policies.contenders import contender_of, contenders_of, starts_of
 from qibox.policies.running import NOISE_ID, Running
 from qibox.run.directory import Run, RunManifest
@@ -43,6 +50,24 @@ def test_policies_share_the_start_they_came_from(run: Run) -> None:
         assert [each.name for each in contenders] == ["start-policy", "default", "short"]
         assert starts_of(contenders) == {"default": "start-policy", "short": "start-policy"}
         assert {each.spec.noise_id for each in contenders} == {NOISE_ID}
+
+
+def test_a_policy_and_its_start_are_asked_as_its_recipe_says(run: Run) -> None:
+    """Unless a manifest says of the policy how to ask it."""
+    path = "policies/default/policy.yaml"
+    lineage = run.storage.read_mapping(path)
+    marks = {"open": "<t>", "close": "</t>"}
+    lineage["plan"]["recipe"] = {"system": "Think.", "prompt": None, "reasoning": marks}
+    run.storage.write_mapping(path, lineage)
+    with contenders_of(run, ["default", "short"]) as contenders:
+        asked = {each.name: each.spec for each in contenders}
+    assert [each.system for each in asked.values()] == ["Think.", None, "Think.", None]
+    assert asked["default"].prompt is None
+    assert asked["default"].reasoning == Marks(**marks)
+    given = {"default": ModelSpec(source="default", system="Be brief.")}
+    with contender_of(run, "default", Running(models=given)) as contender:
+        assert contender.spec.system == "Be brief."
+        assert contender.spec.reasoning == Marks(**marks)
 
 
 def test_a_contenders_spec_holds_no_path_and_its_place_does(run: Run) -> None:
