@@ -172,7 +172,7 @@ def _see_one_card() -> None:
 
 def _prepare_vllm() -> None:
     """Let vLLM run in this process, where TRL reaches into it to load each step's weights."""
-    prepare_environment(VLLMSettings(), has_gpu())
+    prepare_environment(VLLMSettings(own_process=False), has_gpu())
     if not has_gpu():
         import torch._dynamo
         import vllm._custom_ops as operators

@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 from tinymodel import prompts
 
 from qibox.engines import load
 from qibox.engines.load import load_engine, resolve_model
+from qibox.engines.process import parent
 from qibox.engines.process.parent import ChildEngine
 from qibox.engines.sources import WHOLE, fingerprint, local_directory
 from qibox.engines.transformers import TransformersEngine
@@ -161,3 +164,31 @@ def test_further_arguments_cannot_undo_what_keeps_a_run_safe(name):
     spec = ModelSpec(source="builtin:strong", engine="vllm", settings={"extra": {name: "x"}})
     with pytest.raises(UsageError, match=name):
         resolve_model(spec)
+
+
+@pytest.mark.parametrize(
+    ("settings", "cards"),
+    [
+        ({}, ["4", "5", "6", "7"]),
+        ({"tensor_parallel_size": 2}, ["4,5", "6,7"]),
+        ({"tensor_parallel_size": 3}, [None]),  # one copy fits, and takes the cards it wants
+        ({"data_parallel_size": 2}, ["4", "5"]),
+        ({"data_parallel_size": 1}, [None]),
+    ],
+)
+def test_there_are_as_many_copies_as_cards_unless_told_otherwise(
+    settings: dict[str, Any], cards: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str | None] = []
+
+    class Child:
+        def __init__(self, *args: Any, environment: dict[str, str] | None = None) -> None:
+            started.append((environment or {}).get("CUDA_VISIBLE_DEVICES"))
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7")
+    monkeypatch.setattr(load, "has_gpu", lambda: True)
+    monkeypatch.setattr(load, "has_vllm", lambda: True)
+    monkeypatch.setattr(parent, "ChildEngine", Child)
+    spec = ModelSpec(source="builtin:strong", engine="vllm", settings=settings, revision="x")
+    load_engine("strong", spec)
+    assert started == cards

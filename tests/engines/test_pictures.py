@@ -1,9 +1,13 @@
+import base64
+import io
 from typing import Any
 
 import pytest
+from PIL import Image
 from tinymodel import png
 
 from qibox.engines import pictures as module
+from qibox.engines.dataurl import image_url
 from qibox.engines.pictures import AHEAD, pictures
 from qibox.pool.images import ImageError
 
@@ -35,3 +39,17 @@ def test_no_more_are_decoded_ahead_than_memory_is_meant_to_hold(
     next(found)
     assert len(asked) == AHEAD + 1
     found.close()
+
+
+def test_a_large_picture_is_sent_small_and_a_small_one_as_published() -> None:
+    small, large = png((1, 2, 3), (40, 20)), png((1, 2, 3), (400, 300))
+    assert base64.b64decode(sent(small).partition(",")[2]) == small
+    made = Image.open(io.BytesIO(base64.b64decode(sent(large).partition(",")[2])))
+    assert (made.format, made.size) == ("PNG", (36, 27))
+
+
+def sent(data: bytes) -> str:
+    """The address under which an endpoint is given a picture of at most 1,000 pixels."""
+    url = image_url({"bytes": data, "path": None}, 1000)
+    assert url is not None
+    return url

@@ -1,5 +1,6 @@
 """The real vLLM, in a child process and as a server on loopback, with a shipped model."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from qibox.engines.base import Engine
 from qibox.engines.load import has_vllm, load_engine, resolve_model, start_transformers
 from qibox.engines.serving import free_port
 from qibox.engines.sources import local_directory
-from qibox.engines.vllm import arguments
+from qibox.engines.vllm import arguments, prepare_environment
 from qibox.errors import UsageError
 from qibox.fields import identity
 from qibox.judges.generative import GenerativeJudge
@@ -274,6 +275,22 @@ def test_settings_become_vllms_arguments():
     assert chosen["dtype"] == "auto"
     assert chosen["enable_prefix_caching"] is True
     assert chosen["load_format"] == "safetensors"
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpu", "alone"),
+    [
+        ({}, False, "0"),
+        ({}, True, None),
+        ({"own_process": False}, True, "0"),
+        ({"own_process": True}, False, None),
+        ({"tensor_parallel_size": 2, "own_process": False}, True, None),
+    ],
+)
+def test_beside_a_gpu_the_engine_has_a_process_of_its_own(settings, gpu, alone, monkeypatch):
+    monkeypatch.setattr(os, "environ", {})
+    prepare_environment(VLLMSettings(**settings), gpu)
+    assert os.environ.get("VLLM_ENABLE_V1_MULTIPROCESSING") == alone
 
 
 def test_without_a_gpu_vllm_runs_eagerly_in_single_precision():
