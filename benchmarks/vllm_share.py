@@ -5,7 +5,8 @@ gives vLLM. qibox: the stage of `qibox score` in which one model answers: it rea
 shards, makes prompts, asks the same vLLM in its child process and writes the responses' shards.
 Both draw the same tokens from the same prompts with the same seeds. Each has its vLLM in a process
 of its own and waits while the other is at work; after a warm-up they take turns, and the medians
-of their tokens a second are compared.
+of their tokens a second are compared. Beside other work on the same cores wall time says little:
+the line before the last compares tokens by processor time, user and system, of all processes.
 
     python benchmarks/vllm_share.py
 
@@ -14,6 +15,7 @@ Last line: `share: VALUE`.
 
 import argparse
 import multiprocessing
+import os
 import statistics
 import tempfile
 import time
@@ -21,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 
 from qibox.engines.load import load_engine, resolve_model
@@ -53,9 +56,10 @@ def asking(panel: PanelManifest) -> AskModel:
 
 
 def raw(link: Connection, panel: PanelManifest, rows: list[dict[str, Any]]) -> None:
-    """A process with a plain vLLM: for each word that it is sent, the tokens and the seconds."""
-    import os
+    """A process with a plain vLLM: for each number that it is sent, it asks so many prompts.
 
+    It sends back the tokens, the seconds, and the seconds of processor time.
+    """
     from qibox.engines.noise import prompt_seed
     from qibox.engines.sources import local_directory
     from qibox.engines.vllm import arguments, prepare_environment
@@ -97,10 +101,22 @@ def raw(link: Connection, panel: PanelManifest, rows: list[dict[str, Any]]) -> N
     ]
     link.send(None)
     while (count := link.recv()) is not None:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), processor_time([os.getpid()])
         outputs = model.chat(talks[:count], params[:count], use_tqdm=False)
-        seconds = time.perf_counter() - started
-        link.send((sum(len(o.token_ids) for each in outputs for o in each.outputs), seconds))
+        tokens = sum(len(o.token_ids) for each in outputs for o in each.outputs)
+        used = processor_time([os.getpid()]) - used
+        link.send((tokens, time.perf_counter() - started, used))
+
+
+def processor_time(pids: list[int]) -> float:
+    """Seconds, user and system, that these processes and those below them have taken so far."""
+    every = {p for pid in pids for p in (pid, *_below(pid))}
+    times = [psutil.Process(pid).cpu_times() for pid in every]
+    return sum(each.user + each.system for each in times)
+
+
+def _below(pid: int) -> list[int]:
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
 def main() -> None:
@@ -123,6 +139,7 @@ def main() -> None:
     stage = asking(panel)
     engine = load_engine(MODEL, panel.models[MODEL])
     speeds: dict[str, list[float]] = {"raw": [], "qibox": []}
+    thrift: dict[str, list[float]] = {"raw": [], "qibox": []}  # tokens a second of processor time
     try:
         with tempfile.TemporaryDirectory() as folder:
             storage = Storage(Path(folder))
@@ -133,27 +150,39 @@ def main() -> None:
             stage.do(engine, storage, [first], lambda _: None)
             for turn in range(given.rounds):
                 here.send(len(rows))
-                tokens, seconds = here.recv()
+                tokens, seconds, used = here.recv()
                 speeds["raw"].append(tokens / seconds)
-                started = time.perf_counter()
+                thrift["raw"].append(tokens / used)
+                started, used = time.perf_counter(), own_time(engine)
                 stage.do(engine, storage, units, lambda _: None)
-                seconds = time.perf_counter() - started
+                seconds, used = time.perf_counter() - started, own_time(engine) - used
                 own = sum(
                     sum(storage.read_table(unit.path, ["tokens"])["tokens"].to_pylist())
                     for unit in units
                 )
                 speeds["qibox"].append(own / seconds)
+                thrift["qibox"].append(own / used)
+                each = (f"{kind[side][-1]:,.0f}" for kind in (speeds, thrift) for side in kind)
                 print(
-                    f"round {turn}: {tokens:,} and {own:,} tokens, "
-                    f"{speeds['raw'][-1]:,.0f} and {speeds['qibox'][-1]:,.0f} a second",
+                    f"round {turn}: {tokens:,} and {own:,} tokens; raw and qibox a second "
+                    f"{' and '.join(list(each))} (the latter two of processor time)",
                     flush=True,
                 )
     finally:
         engine.close()
         here.send(None)
         other.join()
-    share = statistics.median(speeds["qibox"]) / statistics.median(speeds["raw"])
-    print(f"share: {share:.3f}")
+    wall, processor = (
+        statistics.median(kind["qibox"]) / statistics.median(kind["raw"])
+        for kind in (speeds, thrift)
+    )
+    print(f"share by processor time: {processor:.3f}")
+    print(f"share: {wall:.3f}")
+
+
+def own_time(engine: Any) -> float:
+    """Processor time of this process's threads and of the engine's process, so far, in seconds."""
+    return time.process_time() + processor_time([engine.pid])
 
 
 def make_pool(storage: Storage, rows: list[dict[str, Any]]) -> list[Unit]:
