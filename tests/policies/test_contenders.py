@@ -9,7 +9,6 @@ from qibox.engines.sources import fingerprint, local_directory
 from qibox.errors import UsageError
 from qibox.manifests import (
     JudgeManifest,
-    ModelSpec,
     PanelManifest,
     PoolManifest,
     load_manifest,
@@ -64,8 +63,10 @@ def test_a_policy_and_its_start_are_asked_as_its_recipe_says(run: Run) -> None:
     assert [each.system for each in asked.values()] == ["Think.", None, "Think.", None]
     assert asked["default"].prompt is None
     assert asked["default"].reasoning == Marks(**marks)
-    given = {"default": ModelSpec(source="default", system="Be brief.")}
-    with contender_of(run, "default", Running(models=given)) as contender:
+    models = {"default": {"source": "default", "system": "Be brief."}}
+    file = Path(run.storage.path("own.yaml"))
+    file.write_text(yaml.safe_dump({"name": "own", "about": "", "models": models}))
+    with contender_of(run, str(file)) as contender:
         assert contender.spec.system == "Be brief."
         assert contender.spec.reasoning == Marks(**marks)
 
