@@ -47,7 +47,7 @@ def test_the_disk_that_a_panel_and_its_judge_take_is_summed(monkeypatch):
     assert "`qibox fetch --panel seven --judge grm` brings them" in output
     rows = [line for line in output.splitlines() if "nvidia-h100-80gb" in line]
     assert len(rows) == 8
-    assert "80 GB on 1 nvidia-h100-80gb" in rows[-1]
+    assert "40 GB on 1 nvidia-h100-80gb" in rows[-1]  # the judge is quantised to 8 bits
 
 
 def test_an_unknown_panel_is_one_sentence():
