@@ -1,12 +1,13 @@
-"""The docs: the site builds and fetches nothing, its commands parse and run, its code runs."""
+"""The docs: the site builds and fetches nothing, its commands parse, its code runs.
+
+That its commands run is tests/test_docs_commands.py.
+"""
 
 import ast
 import os
 import re
-import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,68 +23,19 @@ from qibox.catalog.cookbook import load_cookbook
 from qibox.cli.main import COMMANDS, cli
 from qibox.manifests.load import KINDS
 from tests.commands import qibox as run_command
+from tests.documented import DOCUMENTED, FENCE, ROOT, words_of
 from tests.evaluations import write_world
 from tests.tools import cookbook
-
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-SPAN = re.compile(r"`(qibox [a-z][^`\n]*)`")
-CHEAP = ("status", "select", "sql", "show", "plot", "manifests")  # run on a miniature run
-ELSEWHERE = (  # what wants more samples than that run has, a training, or files of its own
-    "--random 4",
-    "--random 2",
-    "--size 240",
-    "--rank trainee",
-    "plot runs/mini training",
-    "my-pool.yaml",
-    "s3://",
-    "--image picture.png",
-)
-
-
-def commands_of(text: str) -> Iterator[str]:
-    """Each `qibox …` of a page: lines of its blocks, with what continues them, and spans."""
-    for language, block in FENCE.findall(text):
-        if language in ("", "bash", "sh"):
-            lines = iter(block.splitlines())
-            for line in lines:
-                while line.endswith("\\") or line.count('"') % 2:
-                    line = line.removesuffix("\\") + "\n" + next(lines)
-                if line.startswith("qibox "):
-                    yield line
-    yield from SPAN.findall(FENCE.sub("", text))
-
-
-def examples_of(command: str) -> Iterator[str]:
-    """The examples in a command's help."""
-    found = cli.get_command(click.Context(cli), command)
-    assert found is not None
-    _, _, examples = (found.help or "").partition("Example")
-    block = "\n".join(line.strip() for line in examples.partition(":")[2].splitlines())
-    yield from commands_of(f"```\n{block.strip()}\n```")
-
-
-def spelled(command: str) -> list[str]:
-    """A command's words; a placeholder such as N or SEED becomes a number."""
-    words = shlex.split(command, comments=True)[1:]
-    return [re.sub(r"^([A-Z_]+)$", "1", word) for word in words if word not in ("…", "...")]
-
-
-DOCUMENTED = sorted(
-    {(page.name, command) for page in PAGES for command in commands_of(page.read_text())}
-    | {("--help", command) for name in COMMANDS for command in examples_of(name)}
-)
 
 
 def test_there_are_commands_to_check() -> None:
     assert len(DOCUMENTED) > 60
-    assert {spelled(command)[0] for _, command in DOCUMENTED} >= {*COMMANDS} - {"demo"}
+    assert {words_of(command)[0] for _, command in DOCUMENTED} >= {*COMMANDS} - {"demo"}
 
 
 @pytest.mark.parametrize(("page", "command"), DOCUMENTED)
 def test_every_command_of_the_docs_is_one(page: str, command: str) -> None:
-    name, *arguments = spelled(command)
+    name, *arguments = (re.sub(r"^([A-Z_]+)$", "1", word) for word in words_of(command))
     found = cli.get_command(click.Context(cli), name)
     assert found is not None, name
     if arguments:  # else it is only named
@@ -112,26 +64,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inside(world: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(world)
     return world
-
-
-def runnable() -> Iterator[str]:
-    """The commands that a small run answers, each once, without their remarks."""
-    for _, command in DOCUMENTED:
-        name, *words = shlex.split(command, comments=True)[1:]
-        asks_for_more = name in ("select", "plot", "sql") and not words
-        if name in CHEAP and not asks_for_more and not any(each in command for each in ELSEWHERE):
-            yield shlex.join([name, *words])
-
-
-@pytest.mark.parametrize("command", dict.fromkeys(runnable()))
-def test_what_runs_on_a_miniature_run_is_run(command: str, inside: Path) -> None:
-    replaced = {"RUN": "runs/mini", "SAMPLE_ID": "small:s0", "mini-000007": "small:s0"}
-    name, *arguments = (replaced.get(word, word) for word in shlex.split(command))
-    if name == "select":
-        arguments += ["--dry-run", "--overwrite"]
-    Path("mini.duckdb").unlink(missing_ok=True)
-    done = run_command(name, *arguments)
-    assert done.status == 0, done.stderr
 
 
 def test_the_code_on_the_python_page_runs(inside: Path) -> None:
