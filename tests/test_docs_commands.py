@@ -32,10 +32,13 @@ PLACEHOLDERS = {
     "--name random-SEED": "other", "--out RUN": "runs/other",
     "--policy A": "default", "--policy B": "builtin:policy", "--policy P": "builtin:policy",
     "--pool P": "mini", "--panel P": "mini", "--judge J": "hash", "--recipe R": "mini",
+    "--for-recipe R": "mini",
+    "--judges A": "oracle", "A B": "hash", "--judge B": "hash", "POLICY": "default",
 }  # fmt: skip
 PUBLISHED = {  # data and weights; and a bucket
     "qi-pool-159k": "mini", "seven": "mini", "qi-safe-10k": "mini", "six": "mini",
     "safer-vlm-7b": "mini", "Qwen/Qwen2.5-VL-7B-Instruct": "builtin:policy",
+    "spa-vl": "mini", "people": "audit",
     "grm": "hash", "gpt-4o-mini": "oracle", "s3://bucket/run": STORE,
     "--out s3://bucket/run": "runs/other",
 }  # fmt: skip
@@ -51,6 +54,8 @@ SMALLER = {
     "train": ["--steps", "1"],
     "eval": ["--limit", "4"],
     "profile": ["--limit", "4"],
+    "value": ["--limit", "4"],
+    "audit --twice": ["--twice", "2"],
 }
 BASE = (  # commands of the docs that make the run of which each other one gets a copy
     "qibox score",
@@ -59,9 +64,13 @@ BASE = (  # commands of the docs that make the run of which each other one gets 
     "qibox train",
     "qibox eval",
     "qibox judge runs/mini --judge hash",
+    "qibox judge runs/mini --labels audit.csv --name audit",
+    "qibox profile",
 )
 
 ELSEWHERE = {  # pattern of a command: the test that runs it
+    r"audit .*/evaluations/.*": "cli/test_audit.py::test_tables_and_commands_that_run",
+    r"audit .*--reflections .*": "audit/test_reflections.py::test_reflections_by_hand",
     r"cluster local.*|score .*--runner=DaskRunner.*": "pipelines/test_dask.py::"
     "test_recorded_responses_are_judged_and_scored_as_on_one_machine",
     r"compare( (RUN )?--selections.*)?": "cli/test_compare.py::"
@@ -73,6 +82,7 @@ ELSEWHERE = {  # pattern of a command: the test that runs it
     r"fetch .*--to .*": "cli/test_fetch.py::"
     "test_what_was_fetched_into_a_folder_is_scored_with_where_there_is_no_network",
     r"fetch .*": "cli/test_fetch.py::test_a_recipe_needs_its_policy_and_its_judge",
+    r"plan.*": "cli/test_plan.py::test_a_job_that_has_not_begun",
     r"serve": "engines/test_vllm.py::TestServer",
     r"sql": "cli/test_sql_typed.py::test_on_a_terminal",
     r"train .*--accelerate-config .*": "cli/test_train.py::"
@@ -127,17 +137,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        write_files(folder)
         for command in BASE:
             done = qibox(*resolved(command))
             assert done.status == 0, done.stderr
-    write_files(folder)
     return folder
 
 
 def write_files(folder: Path) -> None:
     shipped = ROOT / "data_manifests"
     shutil.copy(shipped / "pools/mini.yaml", folder / "my-pool.yaml")
-    shutil.copy(shipped / "comparisons/box-or-chance.yaml", folder / "plan.yaml")
+    shutil.copy(min((shipped / "comparisons").glob("*.yaml")), folder / "plan.yaml")
     judge = yaml.safe_load((shipped / "judges/grm.yaml").read_text())
     judge["model"] |= {"source": "grm", "revision": "abc"}  # as the endpoint says it serves
     (folder / "judge.yaml").write_text(yaml.safe_dump(judge))
@@ -212,8 +222,8 @@ def test_what_runs_elsewhere_is_run_there(pattern: str, test: str) -> None:
     ]
     assert commands, "no command of the docs is this: take the pattern out"
     for command in commands:
-        words = words_of(command)
-        used = {words[0], *(word for word in words if word.startswith("--") and len(word) > 2)}
+        words = " ".join(words_of(command)).partition(" -- ")[0].split()
+        used = {words[0], *(word for word in words if word.startswith("--"))}
         assert used <= words_in(path), f"{file} does not run {command}"
 
 

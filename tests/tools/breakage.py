@@ -2,7 +2,7 @@
 
 Never a traceback, never another figure, always the file's name. The run has a policy, trained by
 one step, one whose training was stopped after that step, and answers of the first to a benchmark.
-``tests/test_breakage.py`` takes a part; all files by all commands, in a quarter of an hour:
+``tests/test_breakage.py`` takes a part; all files by all commands, in half an hour:
 
     python -m tests.tools.breakage
 """
