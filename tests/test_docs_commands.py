@@ -56,6 +56,7 @@ SMALLER = {
     "profile": ["--limit", "4"],
     "value": ["--limit", "4"],
     "audit --twice": ["--twice", "2"],
+    "plan": ["--probe", "2"],
 }
 BASE = (  # commands of the docs that make the run of which each other one gets a copy
     "qibox score",
@@ -82,7 +83,7 @@ ELSEWHERE = {  # pattern of a command: the test that runs it
     r"fetch .*--to .*": "cli/test_fetch.py::"
     "test_what_was_fetched_into_a_folder_is_scored_with_where_there_is_no_network",
     r"fetch .*": "cli/test_fetch.py::test_a_recipe_needs_its_policy_and_its_judge",
-    r"plan.*": "cli/test_plan.py::test_a_job_that_has_not_begun",
+    r"plan( --.*)?": "cli/test_plan.py::test_a_job_that_has_not_begun",
     r"serve": "engines/test_vllm.py::TestServer",
     r"sql": "cli/test_sql_typed.py::test_on_a_terminal",
     r"train .*--accelerate-config .*": "cli/test_train.py::"
