@@ -72,6 +72,7 @@ BASE = (  # commands of the docs that make the run of which each other one gets 
 ELSEWHERE = {  # pattern of a command: the test that runs it
     r"audit .*/evaluations/.*": "cli/test_audit.py::test_tables_and_commands_that_run",
     r"audit .*--reflections .*": "audit/test_reflections.py::test_reflections_by_hand",
+    r"plot runs/mini audit": "cli/test_audit.py::test_tables_and_commands_that_run",
     r"cluster local.*|score .*--runner=DaskRunner.*": "pipelines/test_dask.py::"
     "test_recorded_responses_are_judged_and_scored_as_on_one_machine",
     r"compare( (RUN )?--selections.*)?": "cli/test_compare.py::"
@@ -161,6 +162,7 @@ def write_files(folder: Path) -> None:
     labels = [("mini-000003", "strong", k, "true", 9 - k, "ann") for k in range(2)]
     for name, header, lines in (
         ("questions", ("question", "image"), rows),
+        ("labels", ("sample_id", "model", "k", "safe", "score", "who"), labels),
         ("audit", ("sample_id", "model", "k", "safe", "score", "who"), labels),
     ):
         with (folder / f"{name}.csv").open("w", newline="") as file:
