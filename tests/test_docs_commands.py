@@ -50,7 +50,7 @@ SMALLER = {
     "select --random": ["--random", "4", "--overwrite"],
     "select --size": ["--size", "4", "--overwrite"],
     "select": ["--overwrite"],
-    "train --processes": ["--steps", "1", "--processes", "1"],
+    "train --processes": ["--steps", "1", "--processes", "1", "--name", "served"],
     "train": ["--steps", "1"],
     "eval": ["--limit", "4"],
     "profile": ["--limit", "4"],
