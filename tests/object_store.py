@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import fsspec
+import s3fs
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -61,6 +62,7 @@ def storing() -> Iterator[Store]:
     place = {"AWS_ENDPOINT_URL": store.url, "AWS_DEFAULT_REGION": "us-east-1"}
     try:
         with patch.dict(os.environ, {**keys, **place}):
+            s3fs.S3FileSystem.clear_instance_cache()  # of an earlier store of this process
             fsspec.filesystem("s3").mkdir(BUCKET)
             yield store
     finally:
