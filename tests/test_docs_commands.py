@@ -89,13 +89,14 @@ ELSEWHERE = {  # pattern of a command: the test that runs it
     r"sql": "cli/test_sql_typed.py::test_on_a_terminal",
     r"train .*--accelerate-config .*": "cli/test_train.py::"
     "test_several_processes_are_started_by_one_command",
+    r"world.*": "laboratory/test_two_worlds.py::test_every_step_of_a_world_leaves_what_it_should",
 }
 NOT_HERE = {  # pattern of a command: why nothing here can run it
-    r"plot": "it is named, without the figure it needs",
+    r"plot|show": "it is named, without what it needs",
     r"demo": "`make demo` runs it beside the tests, in minutes",
     r"score --engine vllm .*": "seven models under vLLM; one, and a judge, in tests/engines",
     r"score .*--runner=(Flink|Portable)Runner.*": "a Flink cluster, or workers in containers",
-    r"serve .*--gpus .*": "a GPU; without, the server of tests/engines/test_vllm.py",
+    r"serve .+": "a GPU; without, the server of tests/engines/test_vllm.py",
     r"train .*--judge-gpus .*": "GPUs",
 }
 
