@@ -217,7 +217,7 @@ def test_a_choice_that_is_none_is_told_so(run: Run, given: dict[str, Any], messa
 def test_figures_are_those_of_the_command_line(run: Run, tmp_path: Path) -> None:
     with qibox.open(run.storage.url) as opened:
         opened.plot.box().save(tmp_path / "box.png")
-        assert repr(opened.plot).endswith("box, scores, models, training, evaluation>")
+        assert repr(opened.plot).endswith("box, scores, models, training, evaluation, audit>")
         with pytest.raises(UsageError, match="no figure named 'pie'"):
             opened.plot("pie")
         for drawn in (opened.plot.scores(), opened.plot.models()):

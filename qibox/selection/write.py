@@ -20,7 +20,7 @@ from qibox.selection.card import dataset_card
 from qibox.selection.choose import Choice
 from qibox.selection.figure import FIGURE, choice_figure
 from qibox.selection.lineage import differences, lineage
-from qibox.selection.read import read_selection_lineage
+from qibox.selection.read import read_selection, read_selection_lineage
 from qibox.selection.screening import LEFT_OUT
 from qibox.selection.shard import write_shard
 
@@ -37,7 +37,7 @@ def written_already(run: Run, choice: Choice) -> bool:
     if there is None:
         return False
     found = differences(there, lineage(run, choice))
-    if found:
+    if found and not (found == ["screened"] and _same_samples(run, choice)):
         raise UsageError(
             f"selection '{name}' is there already, with another {', '.join(found)}: give this one "
             "another name, or overwrite that one",
@@ -45,6 +45,16 @@ def written_already(run: Run, choice: Choice) -> bool:
         )
     _check(run, name)
     return True
+
+
+def _same_samples(run: Run, choice: Choice) -> bool:
+    """Whether the selection holds just what was chosen: more benchmarks are here to check now.
+
+    Raises:
+        DamagedFileError: a file of it is not what was written.
+    """
+    there = read_selection(run.storage, choice.request.name, ["sample_id"])["sample_id"]
+    return sorted(there.to_pylist()) == sorted(choice.chosen.to_pylist())
 
 
 def _check(run: Run, name: str) -> None:
