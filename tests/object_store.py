@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
+from urllib.request import Request, urlopen
 
 import fsspec
 import s3fs
@@ -62,6 +63,9 @@ def storing() -> Iterator[Store]:
     place = {"AWS_ENDPOINT_URL": store.url, "AWS_DEFAULT_REGION": "us-east-1"}
     try:
         with patch.dict(os.environ, {**keys, **place}):
+            # moto keeps its buckets by process, not by server: an earlier store's are forgotten.
+            urlopen(Request(f"{store.url}/moto-api/reset", method="POST")).close()
+            store.take()
             s3fs.S3FileSystem.clear_instance_cache()  # of an earlier store of this process
             fsspec.filesystem("s3").mkdir(BUCKET)
             yield store

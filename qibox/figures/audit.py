@@ -69,9 +69,8 @@ def _draw_groups(axes: "Axes", grouped: "pd.DataFrame") -> None:
         axes.plot(grouped[name].astype(float), places, linestyle="none", **look)
     axes.set_yticks(places, [label(name) for name in grouped["name"]], fontsize=7.5)
     axes.set_ylim(len(grouped) - 0.4, -0.6)
-    axes.set_xlim(
-        min(0.0, float(np.nanmin(grouped["kappa"].astype(float), initial=0))) - 0.05, 1.05
-    )
+    kappas = grouped["kappa"].astype(float).dropna()
+    axes.set_xlim(min([0.0, *kappas]) - 0.05, 1.05)
     axes.grid(axis="x")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=7.5)
 
