@@ -55,7 +55,7 @@ def command(
         from qibox.cli.account import print_mended, print_plan, print_summary
         from qibox.cli.wave_progress import ConsoleWatcher
         from qibox.pipelines.run import Settings, score_run
-        from qibox.run.directory import RUN_FILE, Run
+        from qibox.run.directory import read_run_manifest
         from qibox.run.place import check_place
         from qibox.scoring.opening import check_rejects, dry_plan
 
@@ -67,7 +67,7 @@ def command(
     if not math.isfinite(max_reject_rate):
         raise click.UsageError("--max-reject-rate is no number: give a share from 0 to 1")
     storage = check_place(out)
-    earlier = Run.open(out).manifest if storage.exists(RUN_FILE) else None
+    earlier = read_run_manifest(storage)
     anew = rescore == "pool"
     manifest = run_manifest(options, earlier, anew=anew, preview=dry_run)
     settings = Settings(beam_options, trust_remote_code)

@@ -34,6 +34,8 @@ class ShardWriter:
         self._bytes = 0
         self._rejects: list[pa.Table] = []
         self._written_rejects: set[str] = set()
+        # Of an earlier reading; nobody else writes here meanwhile.
+        self._there = {n for f in ("pool", "rejects") for n in storage.files(f"{home}{f}")}
         self.keys: list[str] = []
         self.sizes: list[int] = []
 
@@ -61,10 +63,9 @@ class ShardWriter:
         if self._rejects:
             self._write_rejects(len(self.keys), self._rejects)
         kept = {*map(self._pool_path, range(len(self.keys))), *self._written_rejects}
-        for folder in ("pool", "rejects"):
-            for name in self._storage.files(f"{self._home}{folder}"):
-                if is_of_run(name.removeprefix(self._home)) and name not in kept:
-                    self._remove(name)
+        for name in sorted(self._there - kept):
+            if is_of_run(name.removeprefix(self._home)):
+                self._remove(name)
 
     def _pool_path(self, shard: int) -> str:
         return pool_path(shard, self._home)
@@ -103,7 +104,7 @@ class ShardWriter:
         return key
 
     def _is_there(self, name: str, key: str) -> bool:
-        if self._storage.table_key(name) != key:
+        if name not in self._there or self._storage.table_key(name) != key:
             return False
         try:
             self._storage.check_table(name)

@@ -163,10 +163,11 @@ class Run:
             DamagedFileError: it is not what was written.
         """
         name = f"{self.pool_home}{POOL_INDEX}"
-        if not self.storage.exists(name):
+        text = self.storage.text_if_there(name)
+        if text is None:
             return None
         try:
-            fields = json.loads(self.storage.read_text(name))
+            fields = json.loads(text)
             sound = fields.pop(SEAL, None) in (None, text_hash(json.dumps(fields)))
             index = PoolIndex.model_validate(fields)
         except (ValueError, AttributeError, TypeError, RecursionError) as error:
@@ -259,9 +260,8 @@ def read_run_manifest(storage: Storage, home: str = "") -> RunManifest | None:
         UsageError: it cannot be read.
     """
     name = f"{home}{RUN_FILE}"
-    if not storage.exists(name):
-        return None
-    return parse_run_manifest(storage.read_text(name), f"{storage.url}/{name}")
+    text = storage.text_if_there(name)
+    return None if text is None else parse_run_manifest(text, f"{storage.url}/{name}")
 
 
 def parse_run_manifest(text: str, origin: str) -> RunManifest:

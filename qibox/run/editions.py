@@ -12,7 +12,9 @@ what has to follow is known from them.
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from qibox.run.storage import EDITION
 from qibox.run.units import digest, table_hash
 
 
@@ -24,3 +26,9 @@ def next_edition(before: str | None, rows: pa.Table) -> str:
 def joint_edition(editions: Sequence[str | None]) -> str | None:
     """One word for the editions of several files; None if none of them was ever mended."""
     return digest(list(editions)) if any(editions) else None
+
+
+def edition_of(parquet: pq.ParquetFile) -> str | None:
+    """The edition of an open file; None if it stands as it was first written."""
+    edition = (parquet.schema_arrow.metadata or {}).get(EDITION)
+    return edition.decode() if edition else None

@@ -26,6 +26,7 @@ R = TypeVar("R")
 
 WAITS = (0.5, 1.0, 2.0, 4.0)  # seconds before each further attempt, at most; our choice
 ANSWERS = (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError)
+FLAT = {"s3", "s3a", "gs", "gcs"}
 PASSING = {
     errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.ECONNRESET, errno.ECONNABORTED,
     errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.ESTALE,
@@ -156,6 +157,10 @@ def find_files(
 
     fsspec's own walk leaves out what it may not list.
     """
+    above, _, folder = base.rstrip("/").rpartition("/")
+    if above and has_no_folders(fs):  # by prefix: else what has no files is looked for as a file
+        under = partial(fs.find, above, prefix=f"{folder}/", detail=True)
+        return {str(name): entry for name, entry in patiently(under, base, remote=remote).items()}
     if _lists_flat(fs):
         found = patiently(lambda: fs.find(base, detail=True), base, remote=remote)
         return {str(name): entry for name, entry in found.items()}
@@ -174,6 +179,12 @@ def find_files(
             elif entry["type"] != "directory":
                 files[name] = entry
     return files
+
+
+def has_no_folders(fs: fsspec.AbstractFileSystem) -> bool:
+    """Whether there are only names: no folder is made or left, and what is not there is removed."""
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return not FLAT.isdisjoint(protocols)
 
 
 def _lists_flat(fs: fsspec.AbstractFileSystem) -> bool:

@@ -11,7 +11,7 @@ import re
 import stat
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,7 +25,7 @@ import yaml
 from qibox.errors import DamagedFileError, UsageError
 from qibox.run.mending import damaged, telling_damage
 from qibox.run.newfile import NewFile, naming
-from qibox.run.patience import PatientFile, find_files, is_there, patiently
+from qibox.run.patience import PatientFile, find_files, has_no_folders, is_there, patiently
 from qibox.run.seal import SealedFile, SealedParquet, seal, sealed_text, unsealed_text
 
 R = TypeVar("R")
@@ -47,6 +47,10 @@ class TableWriter(Protocol):
 
     def write_table(self, table: pa.Table, row_group_size: int | None = None) -> None:
         """Write the next rows, in row groups of at most so many."""
+        ...
+
+    def add_key_value_metadata(self, notes: Mapping[str | bytes, str | bytes]) -> None:
+        """Note in the file's footer what is known once all is written."""
         ...
 
 
@@ -196,6 +200,17 @@ class Storage:
         except UnicodeDecodeError as error:
             raise self.fault(name)(f"byte {error.start} is no UTF-8") from error
 
+    def text_if_there(self, name: str) -> str | None:
+        """A file's text as :meth:`read_text` has it; None, asked once, where there is no such file.
+
+        Raises:
+            DamagedFileError: as there.
+        """
+        try:
+            return self.read_text(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def read_mapping(self, name: str) -> dict[str, Any]:
         """A YAML file's fields.
 
@@ -232,9 +247,18 @@ class Storage:
 
     def remove(self, name: str) -> None:
         """Remove a file or a directory with all it holds, if it is there."""
-        if self.exists(name):
-            with suppress(FileNotFoundError):  # removed by an attempt whose answer was lost
-                self._patiently(lambda: self.fs.rm(self.path(name), recursive=True), name)
+        path = self.path(name)
+        with suppress(FileNotFoundError):  # removed by an attempt whose answer was lost
+            if has_no_folders(self.fs):
+                found = list(find_files(self.fs, path, remote=True)) or path
+                self._patiently(lambda: self.fs.rm(found), name)
+            elif self.exists(name):
+                self._patiently(lambda: self.fs.rm(path, recursive=True), name)
+
+    def remove_file(self, name: str) -> None:
+        """Remove a file, if it is there, and ask nothing first."""
+        with suppress(FileNotFoundError):
+            self._patiently(lambda: self.fs.rm_file(self.path(name)), name)
 
     def fault(self, name: str) -> Callable[[str], DamagedFileError]:
         """What makes the error of a damaged file out of what is wrong with it."""

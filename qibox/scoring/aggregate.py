@@ -14,7 +14,6 @@ from qibox.run.layout import judgments_path
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
 from qibox.scores import score_samples
-from qibox.scoring.mending import inputs_edition
 from qibox.scoring.slices import Source, one_chunk, slices
 from qibox.scoring.stage import Stage, TellRows
 from qibox.tables import SCORES
@@ -90,7 +89,7 @@ class ScoreSamples(Stage[NoTool]):
         with (
             slices(storage, sources, unit.samples) as parts,
             storage.table_writer(
-                unit.path, SCORES, unit.key, made_of=inputs_edition(storage, unit)
+                unit.path, SCORES, unit.key, made_of=parts.inputs_edition(unit)
             ) as writer,
         ):
             for samples, *judgments in parts:

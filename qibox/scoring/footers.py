@@ -5,17 +5,17 @@ was then: closing a run's account would take as long as a tenth of making it. A 
 is what a listing told of it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from qibox.errors import DamagedFileError
+from qibox.run.editions import edition_of
 from qibox.run.mending import telling_damage
-from qibox.run.storage import EDITION, KEY, MADE_OF, Storage
+from qibox.run.storage import KEY, MADE_OF, Storage
+from qibox.scoring.endings import Counts, counts_told, present_values
 
 OUTDATED = "outdated"  # where files go that the manifest has no place for any more
 READERS = 16  # footers read at once; on an object store each waits for the network
@@ -31,7 +31,7 @@ class Footer:
     edition: str | None = None  # of its content, see qibox.run.editions; None: as first written
     made_of: str | None = None  # the editions of the files that it was made of
     damage: str | None = None  # what is wrong with a file that is not what was written
-    counts: Mapping[str, int] | None = None  # of responses counted as they were written
+    counts: Counts | None = None  # of responses, see qibox.scoring.endings
 
 
 Noted = dict[str, tuple[int | str, Footer]]  # by path or URL, with the file's state
@@ -106,13 +106,14 @@ def _read(storage: Storage, name: str) -> Footer | None:
     try:
         with storage.parquet(name) as parquet, telling_damage(storage.fault(name)):
             notes = parquet.schema_arrow.metadata or {}
-            key, edition, made_of = (notes.get(name) for name in (KEY, EDITION, MADE_OF))
+            key, made_of = notes.get(KEY), notes.get(MADE_OF)
             return Footer(
                 key=key.decode() if key else None,
                 rows=parquet.metadata.num_rows,
                 failed=present_values(parquet, "reason"),
-                edition=edition.decode() if edition else None,
+                edition=edition_of(parquet),
                 made_of=made_of.decode() if made_of else None,
+                counts=counts_told(parquet),
             )
     except FileNotFoundError:
         return None
@@ -152,20 +153,3 @@ def _damage(storage: Storage, name: str) -> str | None:
     except DamagedFileError as error:
         return str(error)
     return None
-
-
-def present_values(parquet: pq.ParquetFile, name: str) -> int:
-    """How many values of a column are not null, by its statistics; 0 if there is no such column."""
-    if name not in parquet.schema_arrow.names:
-        return 0
-    metadata = parquet.metadata
-    groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-    if not groups:
-        return 0
-    column = next(
-        i for i in range(groups[0].num_columns) if groups[0].column(i).path_in_schema == name
-    )
-    statistics = [group.column(column).statistics for group in groups]
-    if any(s is None or not s.has_null_count for s in statistics):
-        return len(parquet.read([name])[name].drop_null())
-    return sum(g.num_rows - s.null_count for g, s in zip(groups, statistics, strict=True))

@@ -20,6 +20,7 @@ from qibox.responses import USUAL, split_reasoning
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.run.units import Shard, Unit
+from qibox.scoring.endings import counting_writer
 from qibox.scoring.mending import Patch, holds
 from qibox.scoring.resolve import located_model
 from qibox.scoring.slices import SLICE_SAMPLES, Source, one_chunk, repeat, slices
@@ -134,7 +135,7 @@ class AskModel(Stage[Engine]):
     def _answer(self, engine: Engine, storage: Storage, unit: Unit, tell: TellRows) -> None:
         with (
             slices(storage, [Source(unit.pool, self._columns)], unit.samples) as parts,
-            storage.table_writer(unit.path, RESPONSES, unit.key) as writer,
+            counting_writer(storage, unit.path, RESPONSES, unit.key) as writer,
         ):
             for (samples,) in parts:
                 responses = self._ask(engine, self.prompts_of(samples))

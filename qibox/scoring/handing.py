@@ -6,7 +6,7 @@ that nobody waits for the disk: a thread puts the files under their names, one a
 they were made. What was there before is read from its file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -16,8 +16,8 @@ import pyarrow as pa
 from qibox.run.newfile import NewFile
 from qibox.run.storage import Storage, TableWriter
 from qibox.run.units import Unit
+from qibox.scoring.endings import counts_of
 from qibox.scoring.footers import Footer, remember
-from qibox.scoring.shares import counts_of
 from qibox.scoring.slices import SLICE_SAMPLES
 from qibox.tables import SAMPLES
 
@@ -94,6 +94,10 @@ class _Holding:
         """Write and keep one."""
         self._writer.write_table(table, row_group_size)
         self.tables.append(table)
+
+    def add_key_value_metadata(self, notes: Mapping[str | bytes, str | bytes]) -> None:
+        """Note something in the file."""
+        self._writer.add_key_value_metadata(notes)
 
 
 class Row:

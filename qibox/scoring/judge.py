@@ -33,7 +33,7 @@ from qibox.scoring.judgments import (
     rows_to_ask,
     with_all_columns,
 )
-from qibox.scoring.mending import Patch, Places, inputs_edition
+from qibox.scoring.mending import Patch, Places
 from qibox.scoring.resolve import located_judge
 from qibox.scoring.slices import SLICE_SAMPLES, Source, one_chunk, slices
 from qibox.scoring.stage import Stage, TellRows
@@ -139,14 +139,14 @@ class JudgeResponses(Stage[Judge]):
         done = [model for model in self.panel if model not in pending]
         sources = self._sources(units, done)
         with slices(storage, sources, units[0].samples) as parts, ExitStack() as stack:
-            writers = [
+            writers = [  # what is entered last is left first: files stand in the units' order
                 stack.enter_context(
                     storage.table_writer(
-                        unit.path, JUDGMENTS, unit.key, made_of=inputs_edition(storage, unit)
+                        unit.path, JUDGMENTS, unit.key, made_of=parts.inputs_edition(unit)
                     )
                 )
-                for unit in units
-            ]
+                for unit in reversed(units)
+            ][::-1]
             for pool, *tables in parts:
                 own, others, old = tables[:n], tables[n : n + len(done)], tables[n + len(done) :]
                 beside = zip(others, old, strict=True) if old else ()

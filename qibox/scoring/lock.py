@@ -24,7 +24,7 @@ from qibox.errors import QiboxError
 from qibox.run.storage import Storage
 
 NAME = ".lock"
-RENEW_S = 20.0  # how often a lease is renewed
+RENEW_S = 30.0  # how often a lease is renewed
 EXPIRY_S = 90.0  # after which an unrenewed lease is free
 
 
@@ -45,13 +45,13 @@ def locked(storage: Storage, file: str = NAME, what: str | None = None) -> Itera
 
 def holder(storage: Storage) -> str | None:
     """Who holds a run right now, in words; None if nobody does."""
+    if not storage.is_local:
+        text = (storage.text_if_there(NAME) or "").encode()
+        return _words(text) if _is_fresh(text) else None
     if not storage.exists(NAME):
         return None
-    if storage.is_local:
-        with Path(storage.path(NAME)).open("rb") as file:
-            return None if _try(file, fcntl.LOCK_SH) else _words(file.read())
-    text = storage.read_text(NAME).encode()
-    return _words(text) if _is_fresh(text) else None
+    with Path(storage.path(NAME)).open("rb") as file:
+        return None if _try(file, fcntl.LOCK_SH) else _words(file.read())
 
 
 @contextmanager
@@ -73,10 +73,9 @@ def _flock(storage: Storage, name: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def _lease(storage: Storage, name: str, what: str) -> Iterator[None]:
-    if storage.exists(name):
-        text = storage.read_text(name).encode()
-        if _is_fresh(text):
-            raise _held(storage, what, _words(text))
+    text = (storage.text_if_there(name) or "").encode()
+    if _is_fresh(text):
+        raise _held(storage, what, _words(text))
     started = time.time()
     storage.write_text(name, _me(started).decode())
     end = threading.Event()
@@ -93,7 +92,7 @@ def _lease(storage: Storage, name: str, what: str) -> Iterator[None]:
     finally:
         end.set()
         thread.join()
-        storage.remove(name)
+        storage.remove_file(name)
 
 
 def _try(file: BinaryIO, how: int, *, keep: bool = False) -> bool:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from qibox.run.editions import joint_edition, next_edition
 from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
+from qibox.scoring.endings import counting_writer
 from qibox.scoring.footers import READERS, Footer, read_footer
 from qibox.scoring.slices import RowReader
 
@@ -103,8 +104,8 @@ class Patch:
         edition = next_edition(footer.edition, rows) if self._changed else footer.edition
         with (
             storage.parquet(unit.path) as old,
-            storage.table_writer(
-                unit.path, rows.schema, unit.key, edition=edition, made_of=made_of
+            counting_writer(
+                storage, unit.path, rows.schema, unit.key, edition=edition, made_of=made_of
             ) as writer,
         ):
             fault = storage.fault(unit.path)

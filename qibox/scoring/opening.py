@@ -5,7 +5,7 @@ from pathlib import Path
 from qibox.errors import TooManyRejectsError, UsageError
 from qibox.judges.people import NO_LABEL
 from qibox.pool.content import with_fingerprints_of
-from qibox.run.directory import POOL_INDEX, RUN_FILE, PoolIndex, Run, RunManifest
+from qibox.run.directory import POOL_INDEX, PoolIndex, Run, RunManifest, read_run_manifest
 from qibox.run.layout import is_of_run
 from qibox.run.storage import Storage
 from qibox.run.unwritten import Unwritten
@@ -30,10 +30,11 @@ def open_run(storage: Storage, manifest: RunManifest, rescore: RescoreStage | No
     Raises:
         UsageError: the run's manifest differs and ``rescore`` does not cover that.
     """
-    if not storage.exists(RUN_FILE):
+    earlier = read_run_manifest(storage)
+    if earlier is None:
         _check_free(storage)
         return Run.create(storage, manifest)
-    run = Run.open(storage.url)
+    run = Run(storage, earlier)
     manifest = taken(run.manifest, with_added_judges(run.manifest, manifest, rescore))
     differences = compare(run.manifest, manifest)
     check_consent(differences, rescore, storage.url)
@@ -110,8 +111,9 @@ def dry_plan(
     from qibox.pool.ingest import ingest
 
     index = None
-    if storage.exists(RUN_FILE):
-        old = Run.open(storage.url)
+    earlier = read_run_manifest(storage)
+    if earlier is not None:
+        old = Run(storage, earlier)
         manifest = taken(old.manifest, with_added_judges(old.manifest, manifest, rescore))
         check_consent(compare(old.manifest, manifest), rescore, storage.url)
         index = None if rescore == "pool" else old.pool_index()

@@ -209,4 +209,5 @@ def said_by_worker(text: str) -> QiboxError | None:
 
 def clear_progress(storage: Storage) -> None:
     """Forget what earlier workers told."""
-    storage.remove(FOLDER)
+    if storage.files(FOLDER):
+        storage.remove(FOLDER)

@@ -5,8 +5,9 @@ The runner's step uses it (:mod:`qibox.pipelines.worker`), and so does a process
 """
 
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 from qibox import stopping
@@ -49,8 +50,9 @@ class ShardWorker:
         While the disk takes this shard the next one is worked on: all before it stand by now.
         """
         storage = shard_storage(self._storage, [units for _, units in work])
+        standing = _standing(storage, work)
         try:
-            done = sum(self._do_missing(number, units, storage) for number, units in work)
+            done = sum(self._do_missing(number, units, storage, standing) for number, units in work)
         finally:
             self._unsettled.append((work[-1][0], storage.settling()))
         self.settle(all_but=1)
@@ -63,7 +65,9 @@ class ShardWorker:
             with self._telling(number):
                 wait()
 
-    def _do_missing(self, number: int, units: Sequence[Unit], storage: Storage) -> int:
+    def _do_missing(
+        self, number: int, units: Sequence[Unit], storage: Storage, standing: Set[str]
+    ) -> int:
         """Do those of a stage's units that are not done: a retried bundle comes twice.
 
         Mending twice asks again for what failed again, and changes nothing else.
@@ -71,9 +75,7 @@ class ShardWorker:
         stopping.check()
         stage = self._stages[number]
         mend = tuple(unit for unit in units if unit.mend is not None)
-        make = tuple(
-            unit for unit in units if unit.mend is None and storage.table_key(unit.path) != unit.key
-        )
+        make = tuple(unit for unit in units if unit.mend is None and unit.path not in standing)
         if mend:  # first: what is made anew takes over what was said of equal texts
             self._do(stage.mend, number, storage, mend)
         if make:
@@ -111,3 +113,13 @@ class ShardWorker:
                 f"a worker on {socket.gethostname()} does not see the run at {self._storage.url}: "
                 "it must lie on storage that all workers and this machine reach under one name"
             ) from error
+
+
+def _standing(storage: Storage, work: ShardWork) -> set[str]:
+    """The files that an earlier try of this work made, which has come to this process again.
+
+    Files are written in the order of their units, each once all before it stand: after the first
+    that is not there none needs to be looked for.
+    """
+    made = (unit for _, units in work for unit in units if unit.mend is None)
+    return {unit.path for unit in takewhile(lambda u: storage.table_key(u.path) == u.key, made)}

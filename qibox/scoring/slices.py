@@ -5,7 +5,7 @@ rows a sample. So equal positions belong together: nothing is joined, and memory
 not a shard.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qibox.run.editions import edition_of, joint_edition
 from qibox.run.mending import telling_damage
 from qibox.run.seal import Fault
 from qibox.run.storage import Storage
+from qibox.run.units import Unit
 
 SLICE_SAMPLES = 1000  # samples in memory at once
 
@@ -93,38 +95,41 @@ def _batches(parquet: pq.ParquetFile, columns: list[str], rows: int) -> Iterator
         yield from parquet.read_row_group(group, columns=columns).to_batches()
 
 
-@contextmanager
-def slices(
-    storage: Storage,
-    sources: Sequence[Source],
-    total: int | None = None,
-    samples: int = SLICE_SAMPLES,
-) -> Iterator[Iterator[list[pa.Table]]]:
-    """Open tables of one shard; gives, slice by slice, one table for each source.
+class Slices:
+    """The tables of a shard side by side: iterate, once, over one table for each source."""
 
-    All sources must have the first one's samples in the first one's order; this is checked. Ends
-    after ``total`` samples where that is given, though a source has more.
-    """
-    with ExitStack() as stack:
-        readers = [_open(stack, storage, source, samples) for source in sources]
-        yield _slices(readers, sources, samples, total)
+    def __init__(
+        self,
+        readers: Sequence[Rows],
+        sources: Sequence[Source],
+        editions: Mapping[str, str | None],
+        *,
+        samples: int,
+        total: int | None,
+    ) -> None:
+        self._readers = readers
+        self._sources = sources
+        self._editions = editions  # of the sources' files, by path
+        self._samples = samples
+        self._left = total
 
+    def inputs_edition(self, unit: Unit) -> str | None:
+        """The joint edition of the files that a unit is made of, all of them sources here."""
+        return joint_edition([self._editions[name] for name in unit.inputs])
 
-def _open(stack: ExitStack, storage: Storage, source: Source, samples: int) -> Rows:
-    held = storage.held(source.path, source.columns)
-    if held is not None:
-        return HeldRows(held)
-    parquet = stack.enter_context(storage.parquet(source.path))
-    rows = samples * source.per_sample
-    return RowReader(parquet, source.columns, rows, storage.fault(source.path))
+    def __iter__(self) -> Iterator[list[pa.Table]]:
+        """Slice by slice."""
+        while self._left is None or self._left > 0:
+            tables = self._next()
+            if not (found := len(tables[0]) // self._sources[0].per_sample):
+                return
+            yield tables
+            self._left = None if self._left is None else self._left - found
 
-
-def _slices(
-    readers: Sequence[Rows], sources: Sequence[Source], samples: int, total: int | None
-) -> Iterator[list[pa.Table]]:
-    left = total
-    while left is None or left > 0:
-        wanted = samples if left is None else min(samples, left)
+    def _next(self) -> list[pa.Table]:
+        """The next slice of each source, with the same samples."""
+        wanted = self._samples if self._left is None else min(self._samples, self._left)
+        sources, readers = self._sources, self._readers
         tables = [
             reader.take(wanted * source.per_sample)
             for reader, source in zip(readers, sources, strict=True)
@@ -136,10 +141,39 @@ def _slices(
                 continue
             found = unique_ids(table, source)
             assert found.equals(ids), f"{source.path} is not aligned with {sources[0].path}"
-        if len(ids) == 0:
-            return
-        yield tables
-        left = None if left is None else left - len(ids)
+        return tables
+
+
+@contextmanager
+def slices(
+    storage: Storage,
+    sources: Sequence[Source],
+    total: int | None = None,
+    samples: int = SLICE_SAMPLES,
+) -> Iterator[Slices]:
+    """Open tables of one shard, to be read slice by slice.
+
+    All sources must have the first one's samples in the first one's order; this is checked. Ends
+    after ``total`` samples where that is given, though a source has more.
+    """
+    with ExitStack() as stack:
+        opened = [_open(stack, storage, source, samples) for source in sources]
+        readers = [rows for rows, _ in opened]
+        editions = {s.path: edition for s, (_, edition) in zip(sources, opened, strict=True)}
+        yield Slices(readers, sources, editions, samples=samples, total=total)
+
+
+def _open(
+    stack: ExitStack, storage: Storage, source: Source, samples: int
+) -> tuple[Rows, str | None]:
+    """A table's rows, and the edition of its file."""
+    held = storage.held(source.path, source.columns)
+    if held is not None:
+        return HeldRows(held), None  # as it was first written
+    parquet = stack.enter_context(storage.parquet(source.path))
+    rows = samples * source.per_sample
+    fault = storage.fault(source.path)
+    return RowReader(parquet, source.columns, rows, fault), edition_of(parquet)
 
 
 def unique_ids(table: pa.Table, source: Source) -> pa.Array:

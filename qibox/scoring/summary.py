@@ -6,7 +6,9 @@ while the run is going, on any runner: a unit that is not finished counts as sti
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow.compute as pc
 
@@ -14,7 +16,7 @@ from qibox.judges.people import NO_LABEL
 from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.footers import Footer
+from qibox.scoring.footers import READERS, Footer
 from qibox.scoring.generate import AskModel
 from qibox.scoring.plan import Job, Plan, Wave
 from qibox.scoring.shares import ModelShare, model_shares
@@ -150,9 +152,13 @@ def _stage_count(
 
 
 def _count_reasons(storage: Storage, names: list[str]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for name in names:
+    def count(name: str) -> list[dict[str, Any]]:
         reasons = storage.read_table(name, columns=["reason"])["reason"].drop_null()
-        for row in pc.value_counts(reasons).to_pylist():
-            counts[row["values"]] += row["counts"]
+        counted: list[dict[str, Any]] = pc.value_counts(reasons).to_pylist()
+        return counted
+
+    counts: Counter[str] = Counter()
+    with ThreadPoolExecutor(READERS) as pool:
+        for rows in pool.map(count, names):
+            counts.update({row["values"]: row["counts"] for row in rows})
     return dict(counts.most_common())

@@ -123,6 +123,26 @@ def test_a_unit_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert report.reasons == {"bad": 3}
 
 
+def test_a_second_try_looks_for_what_the_first_did_and_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_for: list[str] = []
+    key = Storage.table_key
+
+    def table_key(self: Storage, name: str) -> str | None:
+        looked_for.append(name)
+        return key(self, name)
+
+    monkeypatch.setattr(Storage, "table_key", table_key)
+    step = worker(Notes(), tmp_path)
+    step.setup()
+    units = [unit(n) for n in range(4)]
+    assert list(step.process((0, [work_on(*units[:2])]))) == [2]
+    assert list(step.process((0, [work_on(*units)]))) == [2]
+    step.teardown()
+    assert looked_for == [units[0].path, *(each.path for each in units[:3])]
+
+
 def test_a_file_that_stands_is_mended_before_others_are_made(tmp_path: Path) -> None:
     work = Notes()
     step = worker(work, tmp_path)

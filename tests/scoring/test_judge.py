@@ -8,6 +8,7 @@ from qibox.judges.hash import HashJudge
 from qibox.judges.once import judge_once
 from qibox.manifests import JudgeManifest
 from qibox.run.layout import judgments_path, pool_path, responses_path
+from qibox.run.newfile import NewFile
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.judge import JudgeResponses
@@ -138,6 +139,20 @@ def test_a_shards_models_are_judged_together_and_written_apart(storage: Storage)
         assert table["sample_id"].to_pylist() == ["a", "a", "b", "b"]
         assert table["k"].to_pylist() == [0, 1, 0, 1]
     assert [reasons.null_count for reasons in told] == [4, 3]
+
+
+def test_files_stand_in_the_order_of_their_units(storage: Storage) -> None:
+    """A second try looks for none after the first that is not there."""
+    names: list[str] = []
+
+    class Noting(Storage):
+        def _when_whole(self, file: NewFile) -> None:
+            names.append(str(file.path))
+            super()._when_whole(file)
+
+    units = (unit("n"), unit("m"))
+    judging().do(Counting(), Noting(storage.root), units, lambda _: None)
+    assert names == [storage.path(each.path) for each in units]
 
 
 def test_what_was_judged_before_is_not_judged_again(storage: Storage) -> None:

@@ -11,6 +11,7 @@ from qibox.run.directory import PoolIndex, Run
 from qibox.run.editions import joint_edition, next_edition
 from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
+from qibox.scoring.endings import counts_of
 from qibox.scoring.footers import read_footer
 from qibox.scoring.generate import AskModel
 from qibox.scoring.judge import JudgeResponses
@@ -100,6 +101,9 @@ def test_a_samples_failed_response_is_drawn_again_and_the_others_stay(tmp_path: 
     assert [reasons.to_pylist() for reasons in told] == [[None]]
     assert storage.table_key(path) == "the-key"
     assert storage.files("pool") == [pool_path]
+    footer = read_footer(storage, path)
+    assert footer is not None
+    assert footer.counts == counts_of(storage.read_table(path))
 
 
 def fail_judgment(storage: Storage, model: str, row: int, reason: str) -> list[dict[str, object]]:

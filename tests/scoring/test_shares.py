@@ -9,9 +9,10 @@ from qibox.manifests.asking import Marks
 from qibox.run.layout import responses_path
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.footers import Footer
+from qibox.scoring.endings import counting_writer, counts_of
+from qibox.scoring.footers import read_footers
 from qibox.scoring.generate import make_responses
-from qibox.scoring.shares import ModelShare, counts_of, model_shares
+from qibox.scoring.shares import ModelShare, model_shares
 from qibox.scoring.summary import StageCount, Summary
 
 SAID = [
@@ -74,16 +75,29 @@ def test_a_file_of_several_groups_of_rows_is_counted_whole(tmp_path: Path) -> No
     assert (share.rows, share.reasoned, share.cut_off, share.refused) == (15, 3, 6, 3)
 
 
-def test_what_was_counted_when_it_was_written_is_not_read(tmp_path: Path) -> None:
+def test_what_was_counted_when_it_was_written_is_told_by_the_footer(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     units = [unit(storage, "a", SAID, Marks()), unit(storage, "c", SAID[4:], Marks())]
+    paths = [each.path for each in units]
     expected = {"a": True, "c": False}
     read = model_shares(storage, units, expected)
-    footers = {
-        each.path: Footer("key", each.samples, 1, counts=counts_of(storage.read_table(each.path)))
-        for each in units
-    }
-    for each in units:
-        storage.remove(each.path)
+    footers = read_footers(storage, paths)
+    assert [footers[path].counts for path in paths] == [None, None]  # as of an earlier version
+    tables = {path: storage.read_table(path) for path in paths}
+    for path, table in tables.items():
+        with counting_writer(storage, path, table.schema, "key") as writer:
+            writer.write_table(table.slice(0, 2))
+            writer.write_table(table.slice(2))
+    footers = read_footers(storage, paths)
+    assert [footers[path].counts for path in paths] == [counts_of(tables[path]) for path in paths]
+    for path in paths:
+        storage.remove(path)
     assert model_shares(storage, units, expected, footers) == read
-    assert counts_of(pa.table({"reason": []})) is None
+
+
+def test_other_tables_tell_nothing_of_how_responses_ended(tmp_path: Path) -> None:
+    storage, rows = Storage(tmp_path), pa.table({"reason": ["why"]})
+    with counting_writer(storage, "rows", rows.schema, "key") as writer:
+        writer.write_table(rows)
+    assert read_footers(storage, ["rows"])["rows"].counts is None
+    assert counts_of(rows) is None

@@ -1,9 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from qibox.run.storage import Storage
+from qibox.run.units import Unit
+from qibox.scoring.mending import inputs_edition
 from qibox.scoring.slices import Source, repeat, slices
 
 
@@ -40,6 +43,19 @@ def test_a_table_that_does_not_fit_is_noticed(tmp_path: Path, ids: list[str]) ->
     sources = [Source("one", ["sample_id"]), Source("two", ["sample_id"], 2)]
     with slices(storage, sources, samples=2) as parts, pytest.raises(AssertionError, match="two"):
         list(parts)
+
+
+def test_open_tables_tell_of_what_editions_a_unit_is_made(tmp_path: Path) -> None:
+    storage, rows = Storage(tmp_path), pa.table({"sample_id": ["a"]})
+    storage.write_table("pool", rows)
+    for name, edition in (("first", None), ("mended", "e")):
+        with storage.table_writer(name, rows.schema, edition=edition) as writer:
+            writer.write_table(rows)
+    with slices(storage, [Source(n, ["sample_id"]) for n in ("pool", "first", "mended")]) as parts:
+        for inputs in (("first", "mended"), ("first",)):
+            unit = Unit("scores", "key", 0, 1, "pool", inputs=inputs)
+            assert parts.inputs_edition(unit) == inputs_edition(storage, unit)
+        assert parts.inputs_edition(replace(unit, inputs=("mended",))) is not None
 
 
 def test_repeat_keeps_the_order() -> None:
