@@ -75,10 +75,12 @@ def answers(run: Run, policy: str, group: int, reward: Reward, recovers: bool) -
         members = connection.sql(_MEMBERS, params=[judge]).to_arrow_table()
     ids = facts["sample_id"].combine_chunks()
     known = {name: _floats(facts[name]) for name in facts.column_names[2:-1]}
-    unsafe, spread = {}, {}
+    unsafe, shares, spread = {}, {}, {}
     for model in run.manifest.panel.models:
         rows = members.filter(pa.compute.equal(members["model"], model))
         unsafe[model] = _placed(rows, "unsafe", ids)
+        # where unsafe drafts are corrected, a group that is unsafe throughout teaches, too
+        shares[f"unsafe share of {model}"] = unsafe[model]
         spread[f"spread of {model}"] = _placed(rows, "spread", ids)
     known["safety_spread"] = _mean(list(spread.values()))
     return Answers(
@@ -86,7 +88,7 @@ def answers(run: Run, policy: str, group: int, reward: Reward, recovers: bool) -
         np.asarray(facts["risk"].to_pylist(), dtype=object),
         flatness(classes, ids, group, recovers),
         _floats(facts["unsafe"]),
-        {name.replace("_", " "): values for name, values in (known | spread).items()},
+        {name.replace("_", " "): values for name, values in (known | shares | spread).items()},
         unsafe,
     )
 
