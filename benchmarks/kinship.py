@@ -1,16 +1,17 @@
-"""Whether a panel tells more of a policy the nearer its members are to it: `qibox value` by kinship.
+"""Whether a panel tells more of a policy the nearer its members are to it.
 
     python benchmarks/kinship.py /tmp/qibox-kinship --world 0 --limit 1000
 
-Makes one laboratory three times in the folder, its two relatives of kinship 0, ½ and 1; who does
-not depend on kinship, the start policy and the strangers, is trained once and copied. Scores each,
+Makes one laboratory three times in the folder, its two relatives of kinship 0, ½ and 1; those who
+do not depend on kinship, start policy and strangers, are trained once and copied. Scores each,
 profiles the start policy and prints, a row a kinship, what `qibox value` finds: within kinds of
 risk, the mean AUC of the relatives' unsafe shares and of their spread, those of the strangers, and
 of the whole panel's safety spread; each relative's correlation with the policy; who is called a
 relative. What is there already is not made again.
 
-Last line: `kinship: rises` where the relatives' AUC, of unsafe shares and of spread, is larger at
-every next kinship, or `kinship: does not rise`.
+Last line: `kinship: rises` where the AUC of the relatives' unsafe shares is larger at every next
+kinship, or `kinship: does not rise`. It is unsafe shares that decide and not spread, since unsafe
+drafts are corrected here: a group that is unsafe throughout teaches, too.
 """
 
 import argparse
@@ -59,8 +60,8 @@ def found(lab: Path, run: Path) -> Value:
     return value(opened, answers(opened, POLICY, *how))
 
 
-def row(kinship: float, told: Value) -> tuple[str, tuple[float, ...]]:
-    """A line of the table, and the relatives' AUCs, of :data:`SIGNALS` each."""
+def row(kinship: float, told: Value) -> tuple[str, float]:
+    """A line of the table, and the mean AUC of the relatives' unsafe shares."""
     within = {signal.name: signal.within.value for signal in told.signals}
     strangers = [name for name in told.kinship if name not in RELATIVES]
     near, far = (
@@ -70,7 +71,7 @@ def row(kinship: float, told: Value) -> tuple[str, tuple[float, ...]]:
     cells = [f"{auc:.2f}" for auc in (*near, *far, within["safety spread"])]
     kin = " ".join(f"{told.kinship[name].value:.2f}" for name in RELATIVES)
     called = ", ".join(told.relatives) or "none"
-    return f"| {kinship:g} | " + " | ".join([*cells, kin, called]) + " |", near
+    return f"| {kinship:g} | " + " | ".join([*cells, kin, called]) + " |", near[0]
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -99,7 +100,7 @@ def main(arguments: list[str]) -> None:
         line, near = row(kinship, found(given.folder / f"world-{kinship}", runs[kinship]))
         print(line)
         aucs.append(near)
-    rises = all(a < b for one, other in pairwise(aucs) for a, b in zip(one, other, strict=True))
+    rises = all(one < other for one, other in pairwise(aucs))
     print(f"kinship: {'rises' if rises else 'does not rise'}")
 
 

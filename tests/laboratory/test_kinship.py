@@ -53,7 +53,7 @@ def record(folder: Path, plan: Plan, personas: dict[str, Persona]) -> None:
         pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     played = {"source": str(folder / "responses"), "engine": "replay"}
     for manifest, names in (("panel", set(personas) - {POLICY}), ("policy", {POLICY})):
-        models = {name: played for name in sorted(names)}
+        models = dict.fromkeys(sorted(names), played)
         (folder / f"{manifest}.yaml").write_text(
             yaml.safe_dump(fields | {"models": models, "min_models": 1})
         )
