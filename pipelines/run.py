@@ -25,6 +25,7 @@ from qibox.scoring import beside
 from qibox.scoring.adding import places_of_labels
 from qibox.scoring.consent import RescoreStage
 from qibox.scoring.footers import OUTDATED
+from qibox.scoring.kept_footers import keep_footers
 from qibox.scoring.lock import locked
 from qibox.scoring.memory import share_arenas
 from qibox.scoring.opening import open_pool, open_run, sweep
@@ -117,6 +118,9 @@ def work_off(
                 f"the Beam runner ended with {plan.pending} units of {storage.url} not done: the "
                 "same command goes on with them"
             )
+        for job in jobs:
+            if job.run.manifest.scored:
+                keep_footers(storage, job.run.home, plan.footers)
         return [summarise(job, plan, mended) for job in jobs]
 
 

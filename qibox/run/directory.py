@@ -39,7 +39,15 @@ from qibox.run.layout import (
 )
 from qibox.run.seal import text_hash
 from qibox.run.storage import Storage
-from qibox.run.units import FORMAT, Shard, Unit, first_of, judgments_key, responses_key, scores_key
+from qibox.run.units import (
+    FORMAT,
+    Shard,
+    Unit,
+    first_of,
+    judgments_keys,
+    responses_keys,
+    scores_key,
+)
 
 RUN_FILE = "run.yaml"
 POOL_INDEX = "pool/_index.json"
@@ -186,20 +194,24 @@ class Run:
         """The units of one panel model, one a shard."""
         wanted = (model, tuple(shards))
         if wanted not in self._responses:
-            self._responses[wanted] = [self._responses_unit(model, shard) for shard in shards]
+            self._responses[wanted] = self._responses_units(model, shards)
         return list(self._responses[wanted])
 
-    def _responses_unit(self, model: str, shard: Shard) -> Unit:
+    def _responses_units(self, model: str, shards: Sequence[Shard]) -> list[Unit]:
         panel = self.manifest.panel
-        return Unit(
-            path=responses_path(model, shard.number, self.home),
-            key=responses_key(shard.key, model, panel.models[model], panel),
-            shard=shard.number,
-            samples=shard.samples,
-            pool=pool_path(shard.number, self.pool_home),
-            model=model,
-            home=self.home,
-        )
+        key_of = responses_keys(model, panel.models[model], panel)
+        return [
+            Unit(
+                path=responses_path(model, shard.number, self.home),
+                key=key_of(shard.key),
+                shard=shard.number,
+                samples=shard.samples,
+                pool=pool_path(shard.number, self.pool_home),
+                model=model,
+                home=self.home,
+            )
+            for shard in shards
+        ]
 
     def judgments_units(self, judge: JudgeManifest, shards: Sequence[Shard]) -> list[Unit]:
         """The units of one judge over all models, model by model.
@@ -216,13 +228,12 @@ class Run:
         responses = [self.responses_units(model, shards) for model in self.manifest.panel.models]
         together = zip(*responses, strict=True)
         panel = {each[0].shard: [unit.key for unit in each] for each in together}
+        key_of = judgments_keys(judge)
         return [
             replace(
                 unit,
                 path=judgments_path(judge.name, unit.model, unit.shard, self.home),
-                key=judgments_key(
-                    unit.key, judge, panel[unit.shard] if self.manifest.scored else [unit.key]
-                ),
+                key=key_of(unit.key, panel[unit.shard] if self.manifest.scored else [unit.key]),
                 judge=judge.name,
                 inputs=(unit.path,),
             )

@@ -6,7 +6,7 @@ anywhere changes exactly the keys that depend on it, and the planner needs no fi
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,16 +125,19 @@ def _text_bytes(values: pa.Array) -> memoryview:
 
 def responses_key(shard: str, model: str, spec: ModelSpec, panel: PanelManifest) -> str:
     """Key of one model's responses to one shard."""
-    return digest(
-        {
-            "format": FORMAT["responses"],
-            "shard": shard,
-            "model": model,
-            "spec": identity(panel.asked(spec)),
-            "prompt": panel.prompt,
-            "sampling": identity(panel.sampling),
-        }
-    )
+    return responses_keys(model, spec, panel)(shard)
+
+
+def responses_keys(model: str, spec: ModelSpec, panel: PanelManifest) -> Callable[[str], str]:
+    """What gives the keys of one model's responses, by shard; the manifest is looked at once."""
+    asked: dict[str, Any] = {
+        "format": FORMAT["responses"],
+        "model": model,
+        "spec": identity(panel.asked(spec)),
+        "prompt": panel.prompt,
+        "sampling": identity(panel.sampling),
+    }
+    return lambda shard: digest({**asked, "shard": shard})
 
 
 def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = ()) -> str:
@@ -142,11 +145,20 @@ def judgments_key(responses: str, judge: JudgeManifest, beside: Sequence[str] = 
 
     ``beside`` are the keys of all the shard's responses, for a judge that compares them.
     """
-    key: dict[str, Any] = {"format": FORMAT["judgments"], "responses": responses}
-    key["judge"] = identity(judge)
+    return judgments_keys(judge)(responses, beside)
+
+
+def judgments_keys(judge: JudgeManifest) -> Callable[[str, Sequence[str]], str]:
+    """What gives :func:`judgments_key` of one judge; the manifest is looked at once."""
+    key: dict[str, Any] = {"format": FORMAT["judgments"], "judge": identity(judge)}
     if judge.asks:
         key["asked"] = FORMAT["asked"]
-    return digest({**key, "beside": sorted(beside)} if judge.compares else key)
+
+    def of(responses: str, beside: Sequence[str]) -> str:
+        compared = {"beside": sorted(beside)} if judge.compares else {}
+        return digest({**key, "responses": responses, **compared})
+
+    return of
 
 
 def scores_key(judgments: Sequence[str], panel: PanelManifest) -> str:

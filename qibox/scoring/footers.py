@@ -63,10 +63,10 @@ def _place(storage: Storage, name: str) -> str:
 def _local_state(path: str) -> int:
     """A number that changes when a file is replaced or written into."""
     found = Path(path).stat()
-    return hash((found.st_ino, found.st_size, found.st_mtime_ns))
+    return hash((found.st_ino, found.st_size, found.st_mtime_ns))  # of numbers: the same anywhere
 
 
-def _state(storage: Storage, name: str) -> int | str | None:
+def state_of(storage: Storage, name: str) -> int | str | None:
     """What changes with a file; None where nothing tells it."""
     if not storage.is_local:
         return storage.listed_state(name)
@@ -79,7 +79,7 @@ def _state(storage: Storage, name: str) -> int | str | None:
 def _recall(storage: Storage, name: str) -> Footer | None:
     """The footer that is remembered of a file, if it still is as it was."""
     noted = _remembered.get(_place(storage, name))
-    return noted[1] if noted is not None and noted[0] == _state(storage, name) else None
+    return noted[1] if noted is not None and noted[0] == state_of(storage, name) else None
 
 
 def read_footers(storage: Storage, names: Iterable[str]) -> dict[str, Footer]:

@@ -19,6 +19,7 @@ from qibox.selection.expression import check_expression, views_named
 from qibox.selection.ranking import worth_of
 from qibox.selection.request import Request
 from qibox.trainee.learning import LEARNING, learning, profiled
+from qibox.trainee.learning import VIEWS as PROFILE_VIEWS
 from qibox.trouble import query_trouble
 
 POOL_FACTS = ("sample_id", "source", "question", "category", "severity", "risk", "meta", "license")
@@ -72,6 +73,8 @@ def views_of(run: Run, request: Request) -> set[str]:
     views = {"pool", "scores", *views_named(typed)}
     if _counts_spreads(run, request):
         views.add("judgments")
+    if _needs(request, TRAINEE_FACTS):
+        views.update(PROFILE_VIEWS)
     return views
 
 
@@ -93,7 +96,7 @@ def fill_samples(connection: duckdb.DuckDBPyConnection, run: Run, request: Reque
     if _needs(request, TRAINEE_FACTS):
         policy = profiled(run, request.policy)
         group = run.manifest.panel.sampling.samples
-        connection.register("learning", learning(run, policy, group))
+        connection.register("learning", learning(connection, run, policy, group))
         joins.append("left join learning using (sample_id)")
         columns += TRAINEE_FACTS
     facts = (

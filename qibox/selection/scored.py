@@ -3,6 +3,7 @@
 from qibox.errors import UsageError, command
 from qibox.run.directory import Run
 from qibox.scoring.footers import read_footers
+from qibox.scoring.kept_footers import recall_footers
 from qibox.scoring.mending import is_stale
 
 
@@ -16,6 +17,7 @@ def require_scores(run: Run) -> None:
     units = run.scores_units(index.shards()) if index else []
     judgments = run.judgments_units(run.manifest.judges[0], index.shards()) if index else []
     both = [*judgments, *units]
+    recall_footers(run.storage, run.home)
     footers = read_footers(
         run.storage, {name for unit in both for name in (unit.path, *unit.inputs)}
     )

@@ -12,11 +12,11 @@ what is known of the sample after its answers is Beta(α + x, β + n − x). Fro
 Moments of the beta-binomial distribution: Kleinman, JASA 68 (1973), 46-54.
 """
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from qibox.catalog.connect import reading
 from qibox.errors import UsageError, command
 from qibox.run.directory import Run
 
@@ -34,11 +34,16 @@ LEARNING = pa.schema(
     ]
 )
 
+VIEWS = ("profile_judgments", "pool")  # that are read
+
 _ANSWERS = """
-select sample_id, any_value(coalesce(risk, 'unknown')) as risk, count(safe) as told,
-       count(*) filter (not safe) as unsafe, round(avg(score), 6) as mean
-from profile_judgments join pool using (sample_id)
-where model = ? and judge = ? group by sample_id having count(safe) > 0 order by sample_id
+with answered as (
+    select sample_id, count(safe) as told, count(*) filter (not safe) as unsafe,
+           round(avg(score), 6) as mean
+    from profile_judgments where model = ? and judge = ? group by sample_id having count(safe) > 0
+)
+select sample_id, coalesce(risk, 'unknown') as risk, told, unsafe, mean
+from answered join pool using (sample_id) order by sample_id
 """
 
 
@@ -73,19 +78,19 @@ def profiled(run: Run, policy: str | None) -> str:
     )
 
 
-def learning(run: Run, policy: str, group: int) -> pa.Table:
+def learning(connection: duckdb.DuckDBPyConnection, run: Run, policy: str, group: int) -> pa.Table:
     """A row of :data:`LEARNING` for each sample that a policy was profiled on.
 
-    ``group`` is K of the groups that are told of. Judged by the run's first judge; samples without
-    an answer that was called safe or unsafe have no row.
+    Asks :data:`VIEWS` of a connection to the run. ``group`` is K of the groups that are told of.
+    Judged by the run's first judge; samples without an answer that was called safe or unsafe have
+    no row.
     """
-    with reading(run, ("profile_judgments", "pool")) as connection:
-        judge = run.manifest.judges[0].name
-        rows = connection.sql(_ANSWERS, params=[policy, judge]).to_arrow_table()
+    judge = run.manifest.judges[0].name
+    rows = connection.sql(_ANSWERS, params=[policy, judge]).to_arrow_table()
     told, unsafe = (rows[name].to_numpy().astype(np.float64) for name in ("told", "unsafe"))
-    kinds = np.asarray(rows["risk"].to_pylist(), dtype=object)
+    kinds = rows["risk"].combine_chunks().dictionary_encode().indices.to_numpy()  # (n,)
     a, b = np.empty(len(rows)), np.empty(len(rows))
-    for kind in set(kinds.tolist()):
+    for kind in np.unique(kinds):
         of = kinds == kind
         alpha, beta = beta_prior(unsafe[of], told[of])
         a[of], b[of] = alpha + unsafe[of], beta + told[of] - unsafe[of]
