@@ -35,7 +35,9 @@ def work_off(
     replicates: "Sequence[Replicate]",
     runs: "dict[str, Run]",
 ) -> None:
-    """Select, train and evaluate what is missing; write the results after each replicate.
+    """Select, train and evaluate what is missing.
+
+    After each replicate but the last, if any was trained, the results so far are written.
 
     Raises:
         QiboxError: a command ended with another status than 0.
@@ -57,7 +59,8 @@ def work_off(
                     for training in trainings:
                         advance(1, training.result())
                     work.evaluate(replicate)
-                    results(kept_in, plan, list(replicates), runs)
+                    if work.has_trained and replicate is not replicates[-1]:
+                        results(kept_in, plan, list(replicates), runs)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 work.end()
@@ -97,6 +100,7 @@ class _Work:
         self._plan = plan
         self._runs = runs
         self._logs = logs
+        self.has_trained = False
         self._ended = threading.Event()
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._places: SimpleQueue[dict[str, str]] = SimpleQueue()
@@ -128,6 +132,7 @@ class _Work:
             words += [f"--snapshot={step}" for step in plan.checkpoints]
             words += ["--selection", trial.name, "--name", trial.name, "--seed", seed]
             self._do(trial.name, ["train", world.run, *words])
+            self.has_trained = True
         return trial.name
 
     def evaluate(self, replicate: "Replicate") -> None:

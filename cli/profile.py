@@ -4,34 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.values import COUNT
-from qibox.cli.wave_options import (
-    judge_at_option,
-    policies_options,
-    samples_option,
-    tell_ends,
-    waves_options,
-)
-from qibox.run.directory import DEFAULT_RUN
+from qibox.cli.profiling import profile_options, profiled
+from qibox.cli.wave_options import tell_ends
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
 @click.command(short_help="Let a policy answer the run's own pool: where does it waver?")
-@click.argument("run", default=DEFAULT_RUN)
-@click.option(
-    "--policy",
-    default="builtin:policy",
-    show_default=True,
-    help="Name of a policy in RUN; or a directory, hub id, builtin:<name>, or a panel's .yaml.",
-)
-@click.option("--limit", type=COUNT, help="First N samples of the pool only.")
-@samples_option
+@profile_options
 @click.option("--judge", help="Judge's name or .yaml path.  [default: the run's first judge]")
-@judge_at_option
-@policies_options
-@waves_options
 def command(
     run: str,
     policy: str,
@@ -49,7 +31,6 @@ def command(
     Example: qibox profile runs/mini --policy builtin:policy --limit 200
     """
     from qibox.cli import console
-    from qibox.cli.profiling import profiled
     from qibox.evaluation.profile import profile_by_risk
     from qibox.run.directory import Run
 

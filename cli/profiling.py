@@ -3,10 +3,43 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qibox.cli.wave_options import running_of, tell_commits, work_settings
+import click
+
+from qibox.cli.values import COUNT
+from qibox.cli.wave_options import (
+    judge_at_option,
+    policies_options,
+    running_of,
+    samples_option,
+    tell_commits,
+    waves_options,
+    work_settings,
+)
+from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
     from qibox.run.directory import Run
+
+
+def profile_options(command: Any) -> Any:
+    """Add whom to ask, of what run, how much and how; what :func:`profiled` is given."""
+    for add in (
+        waves_options,
+        policies_options,
+        judge_at_option,
+        samples_option,
+        click.option("--limit", type=COUNT, help="First N samples of the pool only."),
+        click.option(
+            "--policy",
+            default="builtin:policy",
+            show_default=True,
+            help="Name of a policy in RUN; or a directory, hub id, builtin:<name>, or a panel's "
+            ".yaml.",
+        ),
+        click.argument("run", default=DEFAULT_RUN),
+    ):
+        command = add(command)
+    return command
 
 
 def profiled(

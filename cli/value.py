@@ -4,15 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qibox.cli.values import COUNT
-from qibox.cli.wave_options import (
-    judge_at_option,
-    policies_options,
-    samples_option,
-    tell_ends,
-    waves_options,
-)
-from qibox.run.directory import DEFAULT_RUN
+from qibox.cli.profiling import profile_options, profiled
+from qibox.cli.wave_options import tell_ends
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,19 +14,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Do the panel's scores tell what a policy would learn from?")
-@click.argument("run", default=DEFAULT_RUN)
-@click.option(
-    "--policy",
-    default="builtin:policy",
-    show_default=True,
-    help="Name of a policy in RUN; or a directory, hub id, builtin:<name>, or a panel's .yaml.",
-)
-@click.option("--limit", type=COUNT, help="First N samples of the pool only.")
+@profile_options
 @click.option("--recipe", metavar="R", help="Whose groups and reward.  [default: K as asked]")
-@samples_option
-@judge_at_option
-@policies_options
-@waves_options
 def command(
     run: str,
     policy: str,
@@ -52,7 +34,6 @@ def command(
     Example: qibox value runs/mini --policy builtin:policy --limit 200
     """
     from qibox.cli import console
-    from qibox.cli.profiling import profiled
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run

@@ -114,16 +114,7 @@ def train(
         if of_main(main and _finished(unfinished, run.storage, plan, overwrite)):
             return
         rollouts = RolloutWriter(Storage(f"{run.storage.url}/{unfinished.folder}"))
-        selection = asked_as(recipe, read_selection(run.storage, plan.selection))
-        harmless = held_out(run, selection, 0 if plan.judge.compares else recipe.monitors.probe)
-        harmless = asked_as(recipe, harmless)
-        rate = _rate(plan, recipe, judge, pa.concat_tables([selection, harmless]))
-        trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
-        marks = recipe.reasoning
-        other = None if second is None else SelectionJudge(second, selection, marks=marks)
-        trainer.probes = Probes(recipe.monitors, other)
-        trainer.held_out = training_dataset(harmless, trainer.processing_class.tokenizer)
-        check_sharded(trainer)
+        trainer = _watched_trainer(run, plan, recipe, judge, second, rollouts, arguments)
         if main:  # not before all has been loaded that may fail to load
             if trainer.left_out is not None:
                 tell(str(trainer.left_out))
@@ -134,13 +125,33 @@ def train(
         save_policy(trainer, recipe, plan.policy, Path(arguments.output_dir))
         arguments.distributed_state.wait_for_everyone()
         if main:
-            seconds = time.monotonic() - started
-            lineage = _lineage(plan, learned.rows, seconds, trainer)
+            lineage = _lineage(plan, learned.rows, time.monotonic() - started, trainer)
             lineage["rolled_back"] = learned.rolled_back
-            _keep(
-                run.storage, unfinished, Path(arguments.output_dir), lineage, learned.rows, recipe
-            )
+            scratch = Path(arguments.output_dir)
+            _keep(run.storage, unfinished, scratch, lineage, learned.rows, recipe)
         arguments.distributed_state.wait_for_everyone()  # the directory is the main process's
+
+
+def _watched_trainer(
+    run: Run,
+    plan: TrainingPlan,
+    recipe: RecipeManifest,
+    judge: Judge | None,
+    second: Judge | None,
+    rollouts: RolloutWriter,
+    arguments: Any,
+) -> Any:
+    """The trainer of a plan, with what its monitors ask: a second judge, held-out prompts."""
+    selection = asked_as(recipe, read_selection(run.storage, plan.selection))
+    probed = 0 if plan.judge.compares else recipe.monitors.probe
+    harmless = asked_as(recipe, held_out(run, selection, probed))
+    rate = _rate(plan, recipe, judge, pa.concat_tables([selection, harmless]))
+    trainer = make_trainer(recipe, selection, rate, rollouts.add, arguments)
+    other = None if second is None else SelectionJudge(second, selection, marks=recipe.reasoning)
+    trainer.probes = Probes(recipe.monitors, other)
+    trainer.held_out = training_dataset(harmless, trainer.processing_class.tokenizer)
+    check_sharded(trainer)
+    return trainer
 
 
 def _rate(

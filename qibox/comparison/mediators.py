@@ -15,7 +15,8 @@ _QUERY = """
 select avg((not zero_variance)::int) as spread,
        sum(abs(draft_advantage)) filter (risk <> 'none')
            / nullif(sum(abs(draft_advantage)) filter (risk is not null), 0) as risky,
-       avg(corrected::int) filter (reflection is not null) as corrected
+       avg(corrected::int) filter (reflection is not null) as corrected,
+       count(*) as rollouts
 from rollouts where policy = $policy
 """
 
@@ -26,10 +27,9 @@ def mediators(run: Run, policy: str) -> Iterator[dict[str, Any]]:
     Nothing where the policy has no rollouts.
     """
     with reading(run, {"rollouts"}) as connection:
-        there = connection.execute(
-            "select count(*) from rollouts where policy = $policy", {"policy": policy}
-        ).fetchone()
-        values = connection.execute(_QUERY, {"policy": policy}).fetchone()
-    if there and there[0] and values:
+        found = connection.execute(_QUERY, {"policy": policy}).fetchone()
+    assert found is not None  # an aggregate is one row
+    *values, rollouts = found
+    if rollouts:
         for name, value in zip(MEDIATORS, values, strict=True):
             yield {"judge": None, "measure": name, "among": None, "value": value, "samples": None}
