@@ -1,7 +1,8 @@
 """A turn's waves as a Beam pipeline: Create(shards) | GroupByKey | DoUnits, run to its end.
 
 Elements are the pending units of one shard, each under a number of its own; the data stays columnar
-inside the step. What a model needs of a machine goes to the runner as resource hints on the step.
+inside the step. In this process they are threads, which take the shards from a board. What a model
+needs of a machine goes to the runner as resource hints on the step.
 """
 
 import io
@@ -21,6 +22,7 @@ from apache_beam.runners.worker import sdk_worker, statesampler
 from qibox import stopping
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
+from qibox.pipelines.board import posted
 from qibox.pipelines.on_dask import (
     divide,
     is_dask,
@@ -30,7 +32,7 @@ from qibox.pipelines.on_dask import (
     wait,
 )
 from qibox.pipelines.options import check_options, telling_runner
-from qibox.pipelines.worker import DoUnits
+from qibox.pipelines.worker import DoPosted, DoUnits
 from qibox.scoring.beside import lending
 from qibox.scoring.turns import Turn, packed
 
@@ -66,8 +68,7 @@ def build(
     the steps: a pipeline costs its runner tens of milliseconds a step before any work begins. Dask
     makes of it some 66 tasks a shard where there are 10,000.
     """
-    step = beam.ParDo(DoUnits(turn.stages, root, allow_remote_code, kept))
-    do_units = turn.name >> step.with_resource_hints(**resource_hints(turn.accelerator))
+    do_units = _named(DoUnits(turn.stages, root, allow_remote_code, kept), turn)
     numbered = enumerate(map(packed, turn.shards()))
     if kept is not None:
         elements = [(number, [work]) for number, work in numbered]
@@ -75,6 +76,26 @@ def build(
         return
     shards = pipeline | "Shards" >> beam.Create(numbered, reshuffle=False)
     _ = shards | "Spread" >> beam.GroupByKey() | do_units
+
+
+def build_here(
+    pipeline: beam.Pipeline,
+    root: str,
+    turn: Turn,
+    allow_remote_code: bool,
+    *,
+    threads: int,
+    board: str,
+) -> None:
+    """The same where so many threads of this process work through what is posted on a board."""
+    do_posted = _named(DoPosted(turn.stages, root, allow_remote_code, board=board), turn)
+    numbers = pipeline | "Threads" >> beam.Create([(n, n) for n in range(threads)], reshuffle=False)
+    _ = numbers | "Spread" >> beam.GroupByKey() | do_posted
+
+
+def _named(step: DoUnits, turn: Turn) -> Any:
+    """A turn's step under its name, with what it needs of a machine."""
+    return turn.name >> beam.ParDo(step).with_resource_hints(**resource_hints(turn.accelerator))
 
 
 def run_turn(
@@ -88,16 +109,42 @@ def run_turn(
         Exception: what Beam raises when a step fails.
     """
     with lending(turn.stages if turn.light else (), root) as beside:
-        _run(root, turn, _runner(turn.light, list(options), beside), allow_remote_code)
+        parsed = parse_options(options)
+        if parsed.view_as(StandardOptions).runner is None:
+            _run_here(root, turn, list(options), beside, allow_remote_code)
+        else:
+            _run_elsewhere(root, turn, parsed, allow_remote_code)
 
 
-def _run(root: str, turn: Turn, chosen: dict[str, Any], allow_remote_code: bool) -> None:
-    on_dask = is_dask(chosen["options"])
+def _run_here(
+    root: str, turn: Turn, options: list[str], beside: int, allow_remote_code: bool
+) -> None:
+    """Run it on threads of this process, unless options of its runner ask for other ways."""
+    own = not any("direct_" in option for option in options)
+    threads = 1
+    if own and turn.light:
+        # The runner works through a stage on so many threads in its in-memory mode too; what it
+        # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
+        threads = 1 + beside if beside else os.cpu_count() or 1  # most wait for a process
+        options = [*options, f"--direct_num_workers={threads}"]
+    pipeline = beam.Pipeline(FnApiRunner(), _Options(options))
+    with posted(turn.shards() if own else []) as board:
+        if own:
+            build_here(pipeline, root, turn, allow_remote_code, threads=threads, board=board)
+        else:
+            build(pipeline, root, turn, allow_remote_code)
+        pipeline.run()  # to its end
+
+
+def _run_elsewhere(
+    root: str, turn: Turn, options: PipelineOptions, allow_remote_code: bool
+) -> None:
+    on_dask = is_dask(options)
     key = uuid.uuid4().hex if on_dask else None
     if on_dask:
-        divide(chosen["options"], len(turn.shards()))
-    with telling_runner(chosen["options"]):
-        pipeline = beam.Pipeline(**chosen)
+        divide(options, len(turn.shards()))
+    with telling_runner(options):
+        pipeline = beam.Pipeline(options=options)
         build(pipeline, root, turn, allow_remote_code, key)
         with placed(turn.accelerator) if on_dask else nullcontext():
             result = pipeline.run()
@@ -105,19 +152,7 @@ def _run(root: str, turn: Turn, chosen: dict[str, Any], allow_remote_code: bool)
             if on_dask:
                 wait(result, turn)
             else:
-                result.wait_until_finish()  # elsewhere; in this process all is done by now
-
-
-def _runner(light: bool, options: list[str], beside: int) -> dict[str, Any]:
-    parsed = parse_options(options)
-    if parsed.view_as(StandardOptions).runner is not None:
-        return {"options": parsed}
-    workers = 1 + beside if beside else os.cpu_count() or 1  # of threads; most wait for a process
-    if light and workers > 1 and not any("direct_" in option for option in options):
-        # The runner works through a stage on so many threads in its in-memory mode too; what it
-        # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
-        options = [*options, f"--direct_num_workers={workers}"]
-    return {"options": _Options(options), "runner": FnApiRunner()}
+                result.wait_until_finish()
 
 
 class _Options(PipelineOptions):

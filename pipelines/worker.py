@@ -15,6 +15,7 @@ from apache_beam.utils.shared import Shared
 from qibox import stopping
 from qibox.errors import QiboxError
 from qibox.pipelines import kept
+from qibox.pipelines.board import taken
 from qibox.run.storage import Storage
 from qibox.scoring.beside import Beside, GoneError, take
 from qibox.scoring.progress import Account, Reporter
@@ -211,3 +212,18 @@ class DoUnits(beam.DoFn):
                     self._settle(self._held)
             self._held.leave()
             self._held = None
+
+
+class DoPosted(DoUnits):
+    """Does shards of a board, the next one after each, until none is left there."""
+
+    def __init__(
+        self, stages: Stages, root: str, allow_remote_code: bool = False, *, board: str
+    ) -> None:
+        super().__init__(stages, root, allow_remote_code)
+        self._board = board
+
+    def process(self, element: object) -> Iterator[int]:
+        """Do what this thread gets hold of; the element only starts it."""
+        for work in taken(self._board):
+            yield self._do_shard(work)
