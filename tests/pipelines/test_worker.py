@@ -7,7 +7,8 @@ import pytest
 
 from qibox.errors import QiboxError, UsageError
 from qibox.pipelines import kept
-from qibox.pipelines.worker import STOPPED, DoUnits
+from qibox.pipelines.board import posted
+from qibox.pipelines.worker import STOPPED, DoPosted, DoUnits
 from qibox.run.layout import pool_path, scores_path
 from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
@@ -268,3 +269,20 @@ def test_a_step_taken_down_at_work_ends_the_shard_at_hand_and_begins_no_other(
         thread.join()
     assert work.log == ["loaded", unit(0).path, "closed"]
     assert said == [STOPPED]
+
+
+def test_threads_take_what_is_posted_until_nothing_is_left(tmp_path: Path) -> None:
+    work = Notes()
+    shards: list[ShardWork] = [((0, (unit(n),)),) for n in range(5)]
+    with posted(shards) as board:
+        quick, slow = (DoPosted([work], str(tmp_path), board=board) for _ in range(2))  # type: ignore[list-item]
+        for step in (quick, slow):
+            step.setup()
+        begun = slow.process((1, [1]))
+        assert next(begun) == 1
+        assert list(quick.process((0, [0]))) == [1] * 4  # all that the other has not begun
+        assert list(begun) == []
+        for step in (quick, slow):
+            step.finish_bundle()
+            step.teardown()
+    assert sorted(work.log) == ["closed", "closed", "loaded", "loaded", *map(scores_path, range(5))]
