@@ -1,4 +1,4 @@
-"""A comparison: learning curves of its arms, and differences as a forest plot."""
+"""A comparison: its arms by step, or by replicate where there is one, and a forest plot."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def comparison_figure(
     plan: ComparisonManifest, replicates: "pd.DataFrame", comparisons: "pd.DataFrame"
 ) -> "Figure":
-    """Left the primary measure by step, mean and range over replicates; right its differences.
+    """Left the primary measure of each arm, right its differences.
+
+    The measure is drawn by step, as mean and range over replicates; where only one step was
+    evaluated, each replicate is a line across the arms.
 
     ``replicates`` and ``comparisons`` are as :data:`qibox.tables.REPLICATES` and
     :data:`qibox.tables.COMPARISONS` have them.
@@ -33,14 +36,15 @@ def comparison_figure(
         & (replicates["among"] == plan.among)
         & (replicates["judge"] == judge)
     ]
-    _curves(curves, plan, shown)
+    draw = _curves if shown["step"].nunique() > 1 else _points
+    draw(curves, plan, shown)
     curves.set_title(f"{plan.measure}, {plan.among} risk, by {label(judge)}")
     _forest(forest, primary)
     return figure
 
 
 def _curves(axes: "Axes", plan: ComparisonManifest, rows: "pd.DataFrame") -> None:
-    """A line an arm over steps; single replicates as faint points beside it."""
+    """A line an arm over steps, in a band from the least to the most of its replicates."""
     from matplotlib.ticker import MaxNLocator
 
     for place, arm in enumerate(arm.name for arm in plan.arms):
@@ -59,6 +63,23 @@ def _curves(axes: "Axes", plan: ComparisonManifest, rows: "pd.DataFrame") -> Non
     axes.grid(axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.legend(fontsize=7.5)
+
+
+def _points(axes: "Axes", plan: ComparisonManifest, rows: "pd.DataFrame") -> None:
+    """A faint line a replicate, across the arms that share its draws; each arm's mean over it."""
+    arms = [arm.name for arm in plan.arms]
+    wide = 100 * rows.pivot_table(index=["world", "seed"], columns="arm", values="value")
+    wide = wide.reindex(columns=arms)
+    places = range(len(arms))
+    axes.plot(places, wide.T, "-o", color="#888888", alpha=0.45, linewidth=0.8, markersize=2.5)
+    for place, arm in enumerate(arms):
+        colour, marker = COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]
+        axes.plot([place], [wide[arm].mean()], marker, color=colour, markersize=9)
+    axes.set_xticks(places, [label(arm) for arm in arms])
+    axes.set_xlim(-0.4, len(arms) - 0.6)
+    axes.set_xlabel(f"arm (grey: each of {len(wide)} replicates)")
+    axes.set_ylabel("% of first answers")
+    axes.grid(axis="y")
 
 
 def _forest(axes: "Axes", primary: "pd.DataFrame") -> None:
