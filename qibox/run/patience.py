@@ -7,6 +7,7 @@ one sentence that says so: nothing is taken for damaged, absent or empty because
 
 import errno
 import io
+import os
 import random
 import time
 from collections.abc import Callable
@@ -150,26 +151,50 @@ def is_there(fs: fsspec.AbstractFileSystem, path: str, *, remote: bool) -> bool:
     return True
 
 
-def find_files(
-    fs: fsspec.AbstractFileSystem, base: str, *, remote: bool
-) -> dict[str, dict[str, Any]]:
-    """All files under a folder, by path, with what the storage tells of each.
+def local_files(base: str) -> list[str]:
+    """All files under a folder of this machine, by path; `fsspec` would tell each one's state too.
+
+    Raises:
+        OSError: what may not be listed.
+    """
+    files, folders = [], [base]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = patiently(partial(_entries, folder), folder, remote=False)
+        except FileNotFoundError:
+            continue  # removed meanwhile, or never there
+        except NotADirectoryError:
+            files.append(folder)
+            continue
+        for path, is_folder in entries:
+            (folders if is_folder else files).append(path)
+    return files
+
+
+def _entries(folder: str) -> list[tuple[str, bool]]:
+    with os.scandir(folder) as entries:
+        return [(entry.path, entry.is_dir()) for entry in entries]
+
+
+def find_files(fs: fsspec.AbstractFileSystem, base: str) -> dict[str, dict[str, Any]]:
+    """All files under a folder of a remote storage, by path, with what it tells of each.
 
     fsspec's own walk leaves out what it may not list.
     """
     above, _, folder = base.rstrip("/").rpartition("/")
     if above and has_no_folders(fs):  # by prefix: else what has no files is looked for as a file
         under = partial(fs.find, above, prefix=f"{folder}/", detail=True)
-        return {str(name): entry for name, entry in patiently(under, base, remote=remote).items()}
+        return {str(name): entry for name, entry in patiently(under, base, remote=True).items()}
     if _lists_flat(fs):
-        found = patiently(lambda: fs.find(base, detail=True), base, remote=remote)
+        found = patiently(lambda: fs.find(base, detail=True), base, remote=True)
         return {str(name): entry for name, entry in found.items()}
     files: dict[str, dict[str, Any]] = {}
     folders = [base]
     while folders:
         folder = folders.pop()
         try:
-            listed = patiently(partial(fs.ls, folder, detail=True), folder, remote=remote)
+            listed = patiently(partial(fs.ls, folder, detail=True), folder, remote=True)
         except FileNotFoundError:
             continue  # removed meanwhile, or never there
         for entry in listed:

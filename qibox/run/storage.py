@@ -11,10 +11,10 @@ import re
 import stat
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar, cast
 
 import fsspec
@@ -25,7 +25,14 @@ import yaml
 from qibox.errors import DamagedFileError, UsageError
 from qibox.run.mending import damaged, telling_damage
 from qibox.run.newfile import NewFile, naming
-from qibox.run.patience import PatientFile, find_files, has_no_folders, is_there, patiently
+from qibox.run.patience import (
+    PatientFile,
+    find_files,
+    has_no_folders,
+    is_there,
+    local_files,
+    patiently,
+)
 from qibox.run.seal import SealedFile, SealedParquet, seal, sealed_text, unsealed_text
 
 R = TypeVar("R")
@@ -94,16 +101,16 @@ class Storage:
         A directory that stands where a file of a run belongs is one of them, so that it is not
         taken for a file that is still to be made.
         """
-        if self.is_local and not self.exists(folder):
-            return []
         prefix = self.root.rstrip("/") + "/"
-        found = find_files(self.fs, self.path(folder), remote=not self.is_local)
-        if not self.is_local:
-            self._note(folder, {name.removeprefix(prefix): each for name, each in found.items()})
+        found: Iterable[str]
+        if self.is_local:
+            found = local_files(self.path(folder))
+        else:
+            entries = find_files(self.fs, self.path(folder))
+            self._note(folder, {name.removeprefix(prefix): each for name, each in entries.items()})
+            found = entries
         names = {_up_to_file(each.removeprefix(prefix)) for each in found}
-        return sorted(
-            n for n in names if not any(p.startswith(".") for p in PurePosixPath(n).parts)
-        )
+        return sorted(name for name in names if not name.startswith(".") and "/." not in name)
 
     def _note(self, folder: str, found: dict[str, dict[str, Any]]) -> None:
         under = f"{folder.rstrip('/')}/" if folder else ""
@@ -249,7 +256,7 @@ class Storage:
         path = self.path(name)
         with suppress(FileNotFoundError):  # removed by an attempt whose answer was lost
             if has_no_folders(self.fs):
-                found = list(find_files(self.fs, path, remote=True)) or path
+                found = list(find_files(self.fs, path)) or path
                 self._patiently(lambda: self.fs.rm(found), name)
             elif self.exists(name):
                 self._patiently(lambda: self.fs.rm(path, recursive=True), name)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qibox.policies.card import CARD
+from qibox.scoring.kept_footers import NAME as NOTE
 from tests.commands import Done, qibox
 from tests.tools.breakage import Figure, World, begin_world
 
@@ -123,7 +124,7 @@ def faults(done: Done, run: Path) -> Iterator[str]:
     elif "no space left" not in said[0] and "are free there" not in said[0]:
         yield f"the disk is not blamed: {said[0]}"
     names = (path.name for path in run.rglob(".*"))
-    yield from (f"left {name}" for name in names if not name.endswith("lock"))
+    yield from (f"left {name}" for name in names if not name.endswith(("lock", NOTE)))
 
 
 def finished_units(run: Path) -> list[Path]:
