@@ -8,6 +8,8 @@ from qibox.cli.values import COUNT, STEPS
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from qibox.comparison.design import Replicate
     from qibox.manifests.comparison import ComparisonManifest
     from qibox.run.directory import Run
@@ -56,6 +58,13 @@ FLAGS = {"name": "--name"}
     "analysis.",
 )
 @click.option(
+    "--earlier",
+    metavar="DIR",
+    multiple=True,
+    help="Folder of the same comparison in another run, such as RUN/comparisons/NAME: its whole "
+    "replicates are counted and not trained again; may be repeated.",
+)
+@click.option(
     "--workers", type=COUNT, help="Trainings at a time.  [default: as cores or GPUs allow]"
 )
 @click.option(
@@ -65,6 +74,7 @@ FLAGS = {"name": "--name"}
 def command(
     arguments: tuple[str, ...],
     preregister: str | None,
+    earlier: tuple[str, ...],
     only_plan: bool,
     only_report: bool,
     **options: Any,
@@ -82,9 +92,10 @@ def command(
       qibox compare runs/mini plan.yaml --plan
     """
     from qibox.cli import console
-    from qibox.cli.compare_plan import print_plan, resolved_plan
+    from qibox.cli.compare_plan import last_step, print_plan, resolved_plan
     from qibox.cli.compare_work import work_off
     from qibox.comparison.design import replicates_of
+    from qibox.comparison.earlier import missing, read_earlier
     from qibox.comparison.kept import claim
     from qibox.comparison.registration import read_statement, register
     from qibox.run.directory import Run
@@ -92,19 +103,21 @@ def command(
     run, file = split_arguments(arguments)
     opened = Run.open(run)
     plan = resolved_plan(file, options)
-    replicates = replicates_of(plan, run)
+    every = replicates_of(plan, run)
+    finished = read_earlier(plan, earlier, last_step(plan))
+    replicates = missing(every, finished)
     runs = {each.world.run: Run.open(each.world.run) for each in replicates}
     if only_plan:
-        print_plan(opened, plan, replicates, runs)
+        print_plan(opened, plan, replicates, runs, len(every) - len(replicates))
         return
     if not only_report:
         claim(opened, plan)
         if preregister is not None:
             begun = any(trained(runs, replicates, plan))
             statement = read_statement(preregister)
-            register(opened.storage, plan, statement, len(replicates), begun=begun)
-        work_off(opened, plan, replicates, runs)
-    text = results(opened, plan, replicates, runs)
+            register(opened.storage, plan, statement, len(every), begun=begun)
+        work_off(opened, plan, replicates, runs, finished)
+    text = results(opened, plan, replicates, runs, finished)
     console.out.print(text, markup=False, highlight=False, soft_wrap=True)
     console.err.print(f"tables and figure in {run}/comparisons/{plan.name}", soft_wrap=True)
 
@@ -147,10 +160,11 @@ def results(
     plan: "ComparisonManifest",
     replicates: "list[Replicate]",
     runs: "dict[str, Run]",
+    earlier: "pa.Table",
 ) -> str:
     """Write what there is so far; the report."""
     from qibox.cli.compare_plan import last_step, pool_names
     from qibox.comparison.kept import keep_results
 
     names = pool_names(plan, replicates)
-    return keep_results(opened, plan, replicates, runs, names, last_step(plan))[1]
+    return keep_results(opened, plan, replicates, runs, names, last_step(plan), earlier)[1]

@@ -161,8 +161,9 @@ def print_plan(
     plan: "ComparisonManifest",
     replicates: "Sequence[Replicate]",
     runs: "dict[str, Run]",
+    earlier: int = 0,
 ) -> None:
-    """Print the plan as YAML, and as comments what it comes to."""
+    """Print the plan as YAML, and as comments what it comes to beside the earlier replicates."""
     import yaml
 
     from qibox.cli import console
@@ -171,10 +172,11 @@ def print_plan(
     console.out.print(yaml.safe_dump(content, sort_keys=False), end="", soft_wrap=True)
     trainings = len(plan.arms) * len(replicates)
     notes = [
+        *([f"{earlier} replicates are counted as they were kept elsewhere"] if earlier else []),
         f"{len(plan.arms)} arms × {len(replicates)} replicates: {trainings} trainings of "
         f"{last_step(plan):,} steps, {trainings * (len(plan.checkpoints) + 1)} policies evaluated",
-        _cost(plan, replicates, runs),
-        _power(run, plan, len(replicates)),
+        *([_cost(plan, replicates, runs)] if replicates else []),
+        _power(run, plan, len(replicates) + earlier),
     ]
     for note in notes:
         console.out.print(f"# {note}", markup=False, highlight=False, soft_wrap=True)

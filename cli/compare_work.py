@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 from qibox.errors import QiboxError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from qibox.comparison.design import Replicate, Trial
     from qibox.manifests.comparison import ComparisonManifest
     from qibox.run.directory import Run
@@ -34,6 +36,7 @@ def work_off(
     plan: "ComparisonManifest",
     replicates: "Sequence[Replicate]",
     runs: "dict[str, Run]",
+    earlier: "pa.Table",
 ) -> None:
     """Select, train and evaluate what is missing.
 
@@ -60,7 +63,7 @@ def work_off(
                         advance(1, training.result())
                     work.evaluate(replicate)
                     if work.has_trained and replicate is not replicates[-1]:
-                        results(kept_in, plan, list(replicates), runs)
+                        results(kept_in, plan, list(replicates), runs, earlier)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 work.end()

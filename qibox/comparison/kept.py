@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from qibox.comparison.analysis import Differences, comparisons_table, first_judge, pairs_of
 from qibox.comparison.design import Replicate, comparison_path, trials_of
+from qibox.comparison.earlier import PLAN, REPLICATES_FILE
 from qibox.comparison.registration import registered
 from qibox.comparison.replicates import pool_of, replicates_table, sample_differences
 from qibox.comparison.report import report
@@ -21,8 +22,6 @@ from qibox.figures.style import keep
 from qibox.manifests.comparison import ComparisonManifest
 from qibox.run.directory import Run
 
-PLAN = "plan.yaml"
-REPLICATES_FILE = "replicates.parquet"
 COMPARISONS_FILE = "comparisons.parquet"
 
 
@@ -53,12 +52,19 @@ def keep_results(
     runs: Mapping[str, Run],
     pools: Mapping[str, str],
     last: int,
+    earlier: pa.Table,
 ) -> tuple[pa.Table, str]:
-    """Write tables, figure and report of what there is so far; give back comparisons and report."""
-    table = replicates_table(plan, replicates, runs, pools, last)
-    samples = _sample_differences(plan, replicates, runs, pools, table)
+    """Write tables, figure and report of what there is so far; give back comparisons and report.
+
+    ``earlier`` are rows of further replicates, finished elsewhere.
+    """
+    own = replicates_table(plan, replicates, runs, pools, last)
+    table = pa.concat_tables([own, earlier])
+    others = len({*zip(earlier["world"].to_pylist(), earlier["seed"].to_pylist(), strict=True)})
+    samples = {} if others else _sample_differences(plan, replicates, runs, pools, own)
     comparisons = comparisons_table(plan, table, samples)
-    text = report(plan, table, comparisons, len(replicates), registered(run.storage, plan))
+    total = len(replicates) + others
+    text = report(plan, table, comparisons, total, registered(run.storage, plan))
     storage = run.storage
     storage.write_table(comparison_path(plan.name, REPLICATES_FILE), table)
     storage.write_table(comparison_path(plan.name, COMPARISONS_FILE), comparisons)

@@ -48,7 +48,9 @@ def ended(process: "subprocess.Popen[bytes]", status: int) -> str:
 
 
 @pytest.mark.slow
-def test_stopped_in_the_middle_it_ends_as_an_unbroken_one(run: Path, tmp_path: Path) -> None:
+def test_stopped_in_the_middle_it_ends_as_an_unbroken_one(
+    scored: Path, run: Path, tmp_path: Path
+) -> None:
     broken = Path(shutil.copytree(run, tmp_path / "broken" / "run"))
     unbroken, stopped = compare(run), compare(broken)
     while stopped.poll() is None and not (broken / "policies/made-random-0/policy.yaml").exists():
@@ -76,6 +78,29 @@ def test_stopped_in_the_middle_it_ends_as_an_unbroken_one(run: Path, tmp_path: P
     assert " 1 " in asked.stdout
     other = qibox("compare", run, *ARMS, "--name", "made", "--report")
     assert other.status == 0
+    goes_on_elsewhere(Path(shutil.copytree(scored, tmp_path / "elsewhere" / "run")), run)
+
+
+def goes_on_elsewhere(run: Path, finished: Path) -> None:
+    """What was finished in one run is counted in another, and nothing of it is trained."""
+    kept = finished / "comparisons/made"
+    words = ["compare", run, *ARMS, "--checkpoint", 1, "--name", "goes-on"]
+    done = qibox(*words, "--earlier", kept)
+    assert done.status == 0, done.stderr
+    assert not (run / "policies").exists()
+    tables = [Storage(kept).read_table("comparisons.parquet").to_pandas()]
+    tables += [Storage(run).read_table("comparisons/goes-on/comparisons.parquet").to_pandas()]
+    assert tables[1]["nested_low"].isna().all()  # the answers to single samples are elsewhere
+    same = [name for name in tables[0] if name not in ("comparison", "nested_low", "nested_high")]
+    assert tables[0][same].equals(tables[1][same])
+    for others, says in (
+        (["--earlier", kept, "--earlier", kept], "give one of them"),
+        (["--earlier", run], "holds no plan.yaml and replicates.parquet"),
+        (["--earlier", kept, "--steps", 3], "is of another steps"),
+    ):
+        done = qibox(*words, *others)
+        assert (done.status, done.stderr.count("\n")) == (2, 1)
+        assert says in done.stderr
 
 
 def test_a_plan_is_printed_with_its_power_and_its_words_are_read_first(run: Path) -> None:
