@@ -25,13 +25,30 @@ class NewFile:
             OSError: the disk failed; nothing is left of the file.
         """
         try:
-            with naming(self.path), self.file:
-                if self.durable:
-                    os.fsync(self.file.fileno())
-            self.temporary.replace(self.path)
+            self.sync()
+            self.name()
         except BaseException:
             self.discard()
             raise
+
+    def sync(self) -> None:
+        """Have its content on the disk, where it is to outlive a power cut, and close it.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        with naming(self.path), self.file:
+            if self.durable:
+                os.fsync(self.file.fileno())
+
+    def name(self) -> None:
+        """Put what is on the disk under its final name.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        with naming(self.path):
+            self.temporary.replace(self.path)
         if self.durable and self.named:
             _sync_directory(self.path.parent)
 
