@@ -44,9 +44,8 @@ def make(given: argparse.Namespace, kinship: float) -> Path:
     how = ["--world", given.world, "--kinship", kinship, "--size", given.size, "--out", lab]
     qibox_command("world", "lab", *how, "--quiet")
     asked = ["--limit", given.limit, "--quiet"]
-    if not (run / "run.yaml").exists():
-        panel = ["--pool", lab / "pool.yaml", "--panel", lab / "panel.yaml", "--judge", "oracle"]
-        qibox_command("score", *panel, "--out", run, *asked)
+    panel = ["--pool", lab / "pool.yaml", "--panel", lab / "panel.yaml", "--judge", "oracle"]
+    qibox_command("score", *panel, "--out", run, *asked)
     often = ["--samples-per-model", given.samples]
     qibox_command("profile", run, "--policy", lab / "models" / POLICY, *often, *asked)
     return run

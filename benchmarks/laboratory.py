@@ -89,7 +89,7 @@ def shape(shares: np.ndarray, answers: int) -> Shape:
 def make(given: argparse.Namespace) -> None:
     """Score, or only open, the run and profile the start policy in it."""
     lab, run = given.lab, given.run
-    if not (run / "run.yaml").exists():
+    if not (run / "scores").exists():
         panel = ["--pool", lab / "pool.yaml", "--panel", lab / "panel.yaml", "--judge", "oracle"]
         often = ["--samples-per-model", given.panel_samples, "--limit", given.limit]
         qibox_command("score", *panel, *often, "--out", run, "--quiet")
