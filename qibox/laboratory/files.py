@@ -35,6 +35,8 @@ KNOWN = 0.1  # probability of missing a spot up to which it counts as known
 SHARD = 250  # samples
 SOURCE = "made by `qibox world lab`"
 ROWS = 500  # written at once
+# A process of its own takes longer to start than a model this small to answer.
+HERE = {"engine": "transformers", "settings": {"isolate": False}}
 
 # What the oracle reads of a sample: the meta of qibox.mini.pool, a column each.
 META: dict[str, pa.DataType] = {
@@ -126,7 +128,8 @@ def manifests(plan: Plan, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield name, _pool(plan, folder, name, split)
     shipped = load_manifest(PanelManifest, "mini").model_dump(mode="json", exclude_unset=True)
     models = {
-        name: {"source": str(folder / MODELS / name), "size_b": 0.0005} for name in plan.cast.panel
+        name: {"source": str(folder / MODELS / name), "size_b": 0.0005} | HERE
+        for name in plan.cast.panel
     }
     about = f"Two relatives of {world.name}'s start policy, kinship {plan.kinship}, five strangers."
     yield "panel", shipped | _head(world.name, about) | {"models": models}

@@ -16,7 +16,6 @@ from tests import commands
 
 SEEDS = (2, 5)
 SAMPLES, HELDOUT = 8, 4
-HERE = {"engine": "transformers", "settings": {"isolate": False}}  # the models are small
 
 
 def qibox(line: str, folder: Path) -> commands.Done:
@@ -24,14 +23,6 @@ def qibox(line: str, folder: Path) -> commands.Done:
         done = commands.qibox(*line.split())
     assert done.status == 0, f"qibox {line}\n{done.stdout}\n{done.stderr}"
     return done
-
-
-def run_here(panel: Path) -> None:
-    """Let a panel's models answer in this process."""
-    fields = yaml.safe_load(panel.read_text())
-    for model in fields["models"].values():
-        model.update(HERE)
-    panel.write_text(yaml.safe_dump(fields))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +35,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         asked = f"--suite {lab}/suite.yaml --start {lab}/models/policy --limit {HELDOUT}"
         answers = "--engine transformers --setting isolate=false --samples-per-model 1"
         qibox(f"world lab --world {seed} --size toy --quiet", folder)
-        run_here(folder / lab / "panel.yaml")
         for line in (
             f"score {given} --limit {SAMPLES} --samples-per-model 1 --out {run} --quiet",
             f"select {run} --random {SAMPLES}",
