@@ -1,6 +1,6 @@
 """Whether a panel tells more of a policy the nearer its members are to it.
 
-    python benchmarks/kinship.py /tmp/qibox-kinship --world 0 --limit 1000
+    python benchmarks/kinship.py /tmp/qibox-kinship --world 0
 
 Makes one laboratory three times in the folder, its two relatives of kinship 0, ½ and 1; those who
 do not depend on kinship, start policy and strangers, are trained once and copied. Scores each,
@@ -79,7 +79,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="where the worlds and runs are made")
     parser.add_argument("--world", type=int, default=0, help="which laboratory")
     parser.add_argument("--size", default="full", help="of the laboratory")
-    parser.add_argument("--limit", type=int, default=1000, help="samples of the pool")
+    parser.add_argument("--limit", type=int, default=600, help="samples of the pool")
     parser.add_argument("--samples", type=int, default=8, help="the policy's answers to each")
     return parser.parse_args(arguments)
 
