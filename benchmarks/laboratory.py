@@ -131,11 +131,14 @@ def row(name: str, told: Shape) -> str:
 
 def harden(given: argparse.Namespace, steps: int) -> float:
     """Train for so many steps and print how the policy fares; its held-out implicit safety."""
-    lab, run, name = given.lab, given.run, f"random-{steps}"
+    lab, run, drawn = given.lab, given.run, f"random-{steps}"
+    rate = given.learning_rate
+    name = drawn if rate is None else f"{drawn}-{rate:g}".replace(".", "-")
     recipe = load_manifest(RecipeManifest, str(lab / "recipe.yaml"))
-    qibox_command("select", run, "--random", steps * recipe.prompts_per_step, "--name", name)
+    qibox_command("select", run, "--random", steps * recipe.prompts_per_step, "--name", drawn)
     how = ["--recipe", lab / "recipe.yaml", "--credit", "turn", "--steps", steps]
-    qibox_command("train", run, "--selection", name, "--name", name, *how)
+    how += [] if rate is None else ["--learning-rate", rate]
+    qibox_command("train", run, "--selection", drawn, "--name", name, *how)
     asked = ["--suite", lab / "suite.yaml", "--start", lab / POLICY, "--limit", given.held_out]
     asked += ["--samples-per-model", 5]
     qibox_command("eval", run, "--policy", name, *asked, "--quiet")
@@ -168,6 +171,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=8, help="the policy's answers to each")
     parser.add_argument("--panel-samples", type=int, default=1, help="each panel member's")
     parser.add_argument("--steps", type=int, nargs="*", default=[], help="train for so many")
+    parser.add_argument("--learning-rate", type=float, help="of that  [default: the recipe's]")
     parser.add_argument("--held-out", type=int, default=1000, help="samples to evaluate on")
     return parser.parse_args(arguments)
 
