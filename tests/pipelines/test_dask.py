@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from qibox.run.storage import Storage
+from qibox.scoring import beside
 from tests.commands import Done, qibox
 from tests.endpoint import GRM, Endpoint, serving, write_endpoint
 from tests.forked import Forked
@@ -88,11 +89,19 @@ def times_asked(endpoint: Endpoint) -> Counter[int]:
 
 
 def test_recorded_responses_are_judged_and_scored_as_on_one_machine(
-    cluster: Cluster, data: Path, tmp_path: Path
+    cluster: Cluster, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """But no process is started beside: this machine's cores are not those that work."""
+    started: list[str] = []
+    monkeypatch.setattr("qibox.pipelines.run.MUCH", 0)
+    monkeypatch.setattr(beside, "start", lambda: started.append("a process"))
     recorded = ("--panel", data / "panel.yaml", "--judge", "hash")
     assert qibox(*words(data, tmp_path / "here", *recorded)) == Done(0, "", "")
+    assert started == ["a process"]
     assert qibox(*words(data, tmp_path / "there", *recorded, on=cluster)) == Done(0, "", "")
+    assert started == ["a process"]
+    with cluster.client() as client:
+        assert client.run(lambda: len(beside._running)) == dict.fromkeys(cluster.workers(), 0)
     assert rows_of_tables(tmp_path / "there") == rows_of_tables(tmp_path / "here")
     assert not Storage(tmp_path / "there").files("progress")
 
