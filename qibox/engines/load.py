@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, cast
 
 from qibox.engines.base import Engine
+from qibox.engines.cards import take_own
 from qibox.engines.chat import template_text
 from qibox.engines.hub import bring, commit_or_given, hub_commit
 from qibox.engines.sources import fingerprint, local_directory
@@ -113,6 +114,7 @@ def load_engine(model: str, spec: ModelSpec, *, allow_remote_code: bool = False)
 def _local(model: str, spec: ModelSpec, settings: HostedSettings) -> Engine:
     from qibox.engines.process.parent import ChildEngine
 
+    take_own(visible_gpus)
     directory = local_directory(spec.source)
     arguments: dict[str, Any] = {
         "model": spec.noise_id or model,
