@@ -29,7 +29,7 @@ from qibox.scoring.kept_footers import keep_footers
 from qibox.scoring.plan import Job, make_plan
 from qibox.selection.choose import choose
 from qibox.selection.frame import make_frame
-from qibox.selection.request import Request, Steering, at_random, by_box
+from qibox.selection.request import OPEN_BOX, Request, Steering, at_random, by_box
 
 TRAINEE = "trainee"  # the name of the policy that is made up
 
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=159_000)
     parser.add_argument("--responses", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--coverage", type=int, default=10_000, help="0: not measured")
     arguments = parser.parse_args()
     place = arguments.folder / f"{arguments.samples}x{arguments.responses}" / "run"
     make_profile(Run.open(place))
@@ -56,6 +57,9 @@ def main() -> None:
             seconds.append(time.perf_counter() - started)
         print(f"{name}: {len(choice.chosen):,} of {choice.scored:,} in {median(seconds):.2f} s")
         worst = max(worst, median(seconds))
+    if arguments.coverage:
+        seconds = coverage(place, arguments.coverage)
+        print(f"coverage: {arguments.coverage:,} in {seconds:.1f} s beyond embedding")
     print(f"select: {worst:.2f}")
 
 
@@ -78,6 +82,22 @@ def requests() -> dict[str, Request]:
         "where": ranked("instability", where="safe_rate < 0.9 and quality > 4"),
         "quotas": by_box(box, frame=frame, size=10_000),
     }
+
+
+def coverage(place: Path, count: int) -> float:
+    """Seconds of one choice by coverage out of all scored samples, without making vectors."""
+    choose(Run.open(place), by_box(ranked_open(1)))  # so that pictures were looked at
+    started = time.perf_counter()
+    choice = choose(Run.open(place), by_box(ranked_open(count)))
+    assert choice.embedded is not None, "coverage ranks"
+    made, took = choice.embedded
+    print(f"embedding: {made:,} samples, {made / took:,.0f} a second")
+    return time.perf_counter() - started - took
+
+
+def ranked_open(limit: int) -> BoxManifest:
+    """The open box, so many of it by coverage."""
+    return OPEN_BOX.model_copy(update={"rank": "coverage", "limit": limit})
 
 
 def make_profile(run: Run) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["FLAGS", "command"]
 
 MANY = 1000  # pictures, whose looking at is told of
-RANKS = ["instability", "safety-spread", "trainee", "random"]
+RANKS = ["instability", "safety-spread", "trainee", "coverage", "random"]
 
 
 @click.command(short_help="Choose the samples that a box lets through, as a training shard.")
@@ -36,6 +36,11 @@ RANKS = ["instability", "safety-spread", "trainee", "random"]
 )
 @click.option(
     "--policy", metavar="P", help="Whose profile counts.  [default: the only one profiled]"
+)
+@click.option(
+    "--embeddings",
+    metavar="FILE",
+    help="Cover these vectors: Parquet, sample_id and one column of lists.",
 )
 @click.option("--where", metavar="SQL", help="Choose from samples that meet this alone.")
 @click.option("--random", type=COUNT, metavar="N", help="No box: N scored samples at random.")
@@ -96,6 +101,9 @@ def command(
     remainders; what a stratum lacks is divided among those beside it in proportion to their quotas.
     Where kinds of risk are unknown, risky (yes, no) is whether any panel answer was unsafe.
 
+    Coverage takes each next sample as far as can be from all before it: by letters of the question
+    and colours of the picture, or by the vectors of --embeddings.
+
     Expressions see each sample's columns in pool and scores (also safety_spread and risky), and of
     a profile trainee_mean, trainee_unsafe and trainee_spread. Twins share picture or question with
     a chosen risky sample and need not lie in the box.
@@ -107,6 +115,7 @@ def command(
       qibox select --random 200 --name control
       qibox select --u-min 1 --size 240 --stratify risk,category --name frame \\
           --quota "risk: implicit=50% explicit=25% none=25%" --quota "category: sqrt"
+      qibox select --rank coverage --limit 200 --name spread
       qibox select --rank trainee --for-recipe mini --twins 40 --name hard \\
           --where "severity >= 2 or risk = 'none'" --q-band 1 9
     """
@@ -121,6 +130,9 @@ def command(
     request = make_request(ctx.params, opened)
     with looking(opened) as told:
         choice = screened(opened, request, allow_overlap=allow_overlap, keep=not dry_run, told=told)
+    if choice.embedded is not None and (count := choice.embedded[0]) >= MANY:
+        rate = count / max(choice.embedded[1], 1e-9)
+        console.err.print(f"embedded {count:,} samples, {rate:,.0f} a second", highlight=False)
     if dry_run:
         show(choice)
         there = not overwrite and written_already(opened, choice)

@@ -31,6 +31,7 @@ def make_request(given: Options, run: Run) -> Request:
         where=options["where"],
         weights=options["weights"],
         policy=options["policy"],
+        embeddings=options["embeddings"],
         twins=options["twins"],
         min_confidence=options["min_confidence"],
         recipe=recipe,

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from qibox.manifests.box import BoxManifest
 from qibox.selection.frame import Frame, quota_text
@@ -52,6 +53,7 @@ def _steering_words(request: Request) -> Iterator[str]:
         "where": request.where,
         "weights": request.weights,
         "policy": request.policy,
+        "embeddings": request.embeddings and Path(request.embeddings).name,
         "twins": request.twins,
         "min-confidence": request.min_confidence,
     }

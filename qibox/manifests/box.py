@@ -21,7 +21,7 @@ class Edge(Checked):
         return self
 
 
-Rank = Literal["instability", "safety-spread", "trainee", "weights", "random"]
+Rank = Literal["instability", "safety-spread", "trainee", "coverage", "weights", "random"]
 
 
 class BoxManifest(Manifest):

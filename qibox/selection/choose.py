@@ -9,13 +9,15 @@ order. Twins (:mod:`qibox.selection.twins`) come after all others, as many as ar
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from qibox.catalog.connect import reading
+from qibox.coverage.vectors import Vectors
 from qibox.errors import QiboxError, UsageError, command
 from qibox.likeness.kept import Told, pool_likeness
 from qibox.run.directory import Run
@@ -29,6 +31,7 @@ from qibox.selection.request import Request
 from qibox.selection.samples import fill_samples, ids, none_scored, views_of
 from qibox.selection.scored import require_scores
 from qibox.selection.screening import Screening
+from qibox.selection.spreading import vectors_for
 from qibox.selection.taking import apply_box, count, take
 from qibox.selection.twins import Twins, add_twins, fill_shared
 
@@ -51,6 +54,8 @@ class Choice:
     unranked: int = 0  # in the box, but without what they would be ranked by
     unsure: int | None = None  # in the box, but not as surely as was asked
     policy: str | None = None  # whose profile was asked
+    covered: dict[str, Any] | None = None  # which vectors, where coverage ranked
+    embedded: tuple[int, float] | None = None  # vectors that were made for it, in so many seconds
     twins: Twins | None = None
     nearest: Nearest | None = None  # the box that gives what this one does not
     screening: Screening | None = None  # null: it was compared with nothing
@@ -81,17 +86,20 @@ def choose(
         QiboxError: no sample is let through.
     """
     require_scores(run)
+    vectors = vectors_for(run, request, keep=keep, told=told)
     with reading(run, views_of(run, request)) as connection:
-        policy = fill_samples(connection, run, request)
+        embedded = vectors.sample_ids if vectors is not None else None
+        policy = fill_samples(connection, run, request, embedded)
         connection.register("left_ids", ids(left_out))
         connection.execute("create temp table left_out as from left_ids")
         if request.twins is not None:
             fill_shared(connection, pool_likeness(run, keep=keep, told=told))
-        return _choose(connection, run, request, policy)
+        choice = _choose(connection, run, request, vectors)
+        return replace(choice, policy=policy)
 
 
 def _choose(
-    connection: duckdb.DuckDBPyConnection, run: Run, request: Request, policy: str | None
+    connection: duckdb.DuckDBPyConnection, run: Run, request: Request, vectors: Vectors | None
 ) -> Choice:
     scored = count(connection, "candidates")
     if not scored:
@@ -118,7 +126,7 @@ def _choose(
             "lie how surely in it)",
             fields=["min_confidence"],
         )
-    quotas, twins = _fill(connection, request, passed)
+    quotas, twins = _fill(connection, request, passed, vectors)
     chosen = connection.sql("select sample_id from chosen order by sample_id").to_arrow_table()
     index = run.pool_index()
     assert index is not None, "a scored run has an index"
@@ -136,19 +144,20 @@ def _choose(
         met=count(connection, "samples") if request.where is not None else None,
         unranked=unranked,
         unsure=unsure,
-        policy=policy,
+        covered=vectors.about if vectors is not None else None,
+        embedded=(len(vectors), vectors.seconds) if vectors is not None else None,
         twins=twins,
         nearest=_nearest(connection, request, boxes, quotas),
     )
 
 
 def _fill(
-    connection: duckdb.DuckDBPyConnection, request: Request, passed: int
+    connection: duckdb.DuckDBPyConnection, request: Request, passed: int, vectors: Vectors | None
 ) -> tuple[list[QuotaRow], Twins | None]:
     """Fill the table chosen: by the rank, and with twins of those."""
     size = request.wanted or passed
     if request.twins is None:
-        return take(connection, request, size), None
+        return take(connection, request, size, vectors), None
     share = Fraction(repr(request.twins)) / 100
     if request.wanted is None:  # beside all that the box holds
         wanted = _nearest_whole(size * share / (1 - share))
@@ -160,10 +169,10 @@ def _fill(
             f"of {size} samples {request.twins:g}% twins leave none to be twins of: choose more",
             fields=["twins"],
         )
-    quotas = take(connection, request, size - wanted)
+    quotas = take(connection, request, size - wanted, vectors)
     twins = add_twins(connection, wanted, request.seed)
     if twins.chosen < wanted:  # the others make up for it, as far as they go
-        quotas = take(connection, request, size - twins.chosen)
+        quotas = take(connection, request, size - twins.chosen, vectors)
         room = max(size - count(connection, "chosen"), 0)
         twins = Twins(wanted, *_numbers(add_twins(connection, min(wanted, room), request.seed)))
     return quotas, twins
@@ -204,6 +213,7 @@ def _unranked(request: Request, unranked: int) -> QiboxError:
         )
     how = {
         "trainee": "profile the policy on them",
+        "coverage": "give vectors of them",
         "safety-spread": "score with two samples per model or more",
     }
     return QiboxError(

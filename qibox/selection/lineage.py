@@ -91,6 +91,7 @@ def _steering(choice: Choice) -> dict[str, Any]:
         "met": choice.met,
         "weights": request.weights,
         "policy": choice.policy,
+        "covered": choice.covered,
         "recipe": request.recipe,
         "min_confidence": request.min_confidence,
         "unsure": choice.unsure,

@@ -11,6 +11,7 @@ RANKS = {
     "instability": "the most unstable first",
     "safety-spread": "first those on which models contradict themselves most in safety",
     "trainee": "first those on which the policy's own answers most likely differ in safety",
+    "coverage": "each next one the farthest from all before it",
     "weights": "the largest value first",
     "random": "in random order",
 }
@@ -25,6 +26,9 @@ def steering(choice: Choice) -> Iterator[str]:
         yield f"Ranked by {request.box.rank}: {RANKS[request.box.rank]}"
     if request.weights is not None:
         yield f"Weights: `{request.weights}`"
+    if (about := choice.covered) is not None:
+        what = f"`{about['file']}`, sha256 {about['sha256']}" if "file" in about else about["from"]
+        yield f"Spread over {what}"
     if choice.policy is not None:
         yield f"Profile of the policy `{choice.policy}`"
     if request.min_confidence is not None:

@@ -4,6 +4,7 @@
 - ``safety-spread``: whose panel members contradict themselves most in safety;
 - ``trainee``: where a group of the policy's own answers most likely holds both safe and unsafe ones
   (:mod:`qibox.trainee.learning`);
+- ``coverage``: who is farthest from all that are chosen before (:mod:`qibox.selection.spreading`);
 - ``weights``: the largest value of an expression of one's own;
 - ``random``: by md5("<seed>:<sample_id>"), which any tool can recompute. With weights, drawn one
   after another in proportion to them: u^(1/w) is largest first (Efraimidis & Spirakis, Information
@@ -34,6 +35,7 @@ def worth_of(request: Request) -> str:
         "instability": "instability",
         "safety-spread": "safety_spread",
         "trainee": "trainee_spread",
+        "coverage": "embedded",
         "weights": "weight",
     }
     return columns[rank]

@@ -50,6 +50,7 @@ class Request(Checked):
     where: str | None = None  # SQL, true or false of a sample
     weights: str | None = None  # SQL, a number; what it does, the rank says
     policy: str | None = None  # whose profile is asked; null: the only one
+    embeddings: str | None = None  # file of vectors to cover; null: what the package makes itself
     twins: Annotated[float, Field(gt=0, lt=100)] | None = None  # percent
     # P(in box) that a sample must have at least (qibox.confidence); null: none is asked for
     min_confidence: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -77,6 +78,7 @@ class Steering(Checked):
     where: str | None = None
     weights: str | None = None
     policy: str | None = None
+    embeddings: str | None = None
     twins: float | None = None
     min_confidence: float | None = None
     recipe: str | None = None
@@ -110,6 +112,8 @@ def by_box(
         )
     if size is not None:
         box = box.model_copy(update={"limit": None})
+    if steering.embeddings is not None and box.rank != "coverage":
+        raise _no_coverage(steering.embeddings)
     return _made(
         name,
         steering,
@@ -139,7 +143,17 @@ def at_random(
             "samples drawn at random lie in no box, so none lies in it surely: leave it out",
             fields=["min_confidence"],
         )
+    if steering.embeddings is not None:
+        raise _no_coverage(steering.embeddings)
     return _made(name, steering, random=count, within=within or "pool", seed=seed, frame=frame)
+
+
+def _no_coverage(embeddings: str) -> UsageError:
+    return UsageError(
+        f"embeddings {embeddings} are what coverage is counted over: rank by coverage, or leave "
+        "them out",
+        fields=["embeddings", "rank"],
+    )
 
 
 def _made(name: str, steering: Steering, **fields: object) -> Request:
@@ -169,7 +183,7 @@ def _ranked(box: BoxManifest, steering: Steering) -> BoxManifest:
                 "ranking by weights needs an expression to count them", fields=["weights"]
             )
         return box
-    if box.rank in ("safety-spread", "trainee"):
+    if box.rank in ("safety-spread", "trainee", "coverage"):
         raise UsageError(
             f"weights are a rank of their own, so {box.rank} has nothing to say: leave one out, or "
             "put both into the expression",

@@ -78,8 +78,15 @@ def views_of(run: Run, request: Request) -> set[str]:
     return views
 
 
-def fill_samples(connection: duckdb.DuckDBPyConnection, run: Run, request: Request) -> str | None:
+def fill_samples(
+    connection: duckdb.DuckDBPyConnection,
+    run: Run,
+    request: Request,
+    embedded: pa.Array | None = None,
+) -> str | None:
     """Fill the tables samples and candidates; return the policy whose profile was asked, if any.
+
+    ``embedded`` are the samples that can be ranked by coverage; None: all.
 
     Raises:
         UsageError: the condition or the weights are no such expression, or ask of a profile that
@@ -99,12 +106,18 @@ def fill_samples(connection: duckdb.DuckDBPyConnection, run: Run, request: Reque
         connection.register("learning", learning(connection, run, policy, group))
         joins.append("left join learning using (sample_id)")
         columns += TRAINEE_FACTS
+    if embedded is not None:
+        connection.register("with_vectors", pa.table({"sample_id": embedded}))
     facts = (
         f"select {', '.join(columns)}, safe_rate < 1 as risky "
         f"from pool left join scores using (sample_id) {' '.join(joins)}"
     )
     connection.execute(f"create temp view facts as {facts}")
-    asked = f"select *, {_condition(connection, request)} as kept, {_weight(connection, request)}"
+    has = "sample_id in (from with_vectors)" if embedded is not None else "true"
+    asked = (
+        f"select *, case when {has} then 1.0 end as embedded, "
+        f"{_condition(connection, request)} as kept, {_weight(connection, request)}"
+    )
     try:
         connection.execute(
             _SAMPLES.format(worth=worth_of(request), asked=f"{asked} as weight from facts")

@@ -5,11 +5,13 @@ Reads the table candidates and left_out of a connection; fills boxes, passed and
 
 import duckdb
 
+from qibox.coverage.vectors import Vectors
 from qibox.errors import QiboxError
 from qibox.selection.edges import StratumBox, stratum_boxes
 from qibox.selection.quotas import QuotaRow, allot
 from qibox.selection.ranking import order_of
 from qibox.selection.request import Request
+from qibox.selection.spreading import strata_shares, take_spread
 
 _BOXES = "create temp table boxes (stratum varchar, q_low double, q_high double, u_min double)"
 
@@ -63,16 +65,22 @@ def apply_box(
     return boxes, count(connection, "in_box") - count(connection, "passed")
 
 
-def take(connection: duckdb.DuckDBPyConnection, request: Request, size: int) -> list[QuotaRow]:
+def take(
+    connection: duckdb.DuckDBPyConnection, request: Request, size: int, vectors: Vectors | None
+) -> list[QuotaRow]:
     """Fill the table chosen with so many of the table passed; return what each stratum gives.
+
+    ``vectors`` are those of a choice that is ranked by coverage, else None.
 
     Raises:
         UsageError: no stratum has a quota.
         QiboxError: those that have one are empty.
     """
-    rank = order_of(request)
+    if request.frame is None and vectors is not None:
+        take_spread(connection, ["stratum"], strata_shares(connection, size), vectors)
+        return []
     if request.frame is None:
-        connection.execute(_CHOSEN.format(rank=rank, limit=size))
+        connection.execute(_CHOSEN.format(rank=order_of(request), limit=size))
         return []
     quotas = allot(connection, request.frame, size)
     if not any(row.chosen for row in quotas):
@@ -81,6 +89,10 @@ def take(connection: duckdb.DuckDBPyConnection, request: Request, size: int) -> 
             "a stratum with a quota: give quotas to the strata that have some",
             fields=["quota"],
         )
+    if vectors is not None:
+        cells = [(row.values, row.chosen) for row in quotas]
+        take_spread(connection, request.frame.stratify, cells, vectors)
+        return quotas
     names = [f'"{column}"' for column in request.frame.stratify]
     typed = ", ".join(f"{name} varchar" for name in names)
     connection.execute(f"create or replace temp table quotas ({typed}, take bigint)")
@@ -88,7 +100,7 @@ def take(connection: duckdb.DuckDBPyConnection, request: Request, size: int) -> 
     connection.executemany(
         f"insert into quotas values ({marks}, ?)", [(*row.values, row.chosen) for row in quotas]
     )
-    connection.execute(_CHOSEN_IN_FRAME.format(columns=", ".join(names), rank=rank))
+    connection.execute(_CHOSEN_IN_FRAME.format(columns=", ".join(names), rank=order_of(request)))
     return quotas
 
 
