@@ -84,7 +84,7 @@ def take_spread(
     marks = ", ".join("?" for _ in columns)
     numbered = [(*values, number) for number, (values, _) in enumerate(cells)]
     connection.executemany(f"insert into cells values ({marks}, ?)", numbered)
-    could = connection.execute(
+    could = connection.sql(
         f"select sample_id, cell from passed join cells using ({names}) "
         "order by instability desc, sample_id"
     ).to_arrow_table()

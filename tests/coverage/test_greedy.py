@@ -38,11 +38,9 @@ def test_vectors_are_whole_and_of_one_length() -> None:
 
 
 def test_long_vectors_are_projected_and_keep_who_is_near() -> None:
-    centres = np.random.default_rng(0).normal(size=(20, 3 * MOST))
-    vectors = np.repeat(centres, 2, axis=0) + np.random.default_rng(1).normal(
-        0, 0.1, (40, 3 * MOST)
-    )
-    made = whole(vectors)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(20, 3 * MOST))
+    made = whole(np.repeat(centres, 2, axis=0) + rng.normal(0, 0.1, (40, 3 * MOST)))
     assert made.shape == (40, MOST)
     assert (made == np.rint(made)).all()
     nearest = (made @ made.T - 1e9 * np.eye(40)).argmax(axis=1)
