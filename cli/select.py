@@ -73,6 +73,17 @@ RANKS = ["instability", "safety-spread", "trainee", "coverage", "random"]
     help="So much of it harmless samples like the chosen risky ones.",
 )
 @click.option(
+    "--augment",
+    type=COUNT,
+    metavar="N",
+    help="So many more pictures of each: cropped, lit otherwise, re-encoded.",
+)
+@click.option(
+    "--paraphrases",
+    metavar="FILE",
+    help="Other wordings of questions as rows: CSV or Parquet, sample_id and question.",
+)
+@click.option(
     "--seed", type=SEED, default=0, show_default=True, help="Seed of what is drawn at random."
 )
 @click.option("--name", default="default", show_default=True, help="Name of the selection.")
@@ -103,6 +114,9 @@ def command(
 
     Coverage takes each next sample as far as can be from all before it: by letters of the question
     and colours of the picture, or by the vectors of --embeddings.
+
+    Variants (--augment, --paraphrases) are rows beside their sample's, to be trained on alone: no
+    size, limit or quota counts them.
 
     Expressions see each sample's columns in pool and scores (also safety_spread and risky), and of
     a profile trainee_mean, trainee_unsafe and trainee_spread. Twins share picture or question with

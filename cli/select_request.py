@@ -32,6 +32,8 @@ def make_request(given: Options, run: Run) -> Request:
         weights=options["weights"],
         policy=options["policy"],
         embeddings=options["embeddings"],
+        augment=options["augment"],
+        paraphrases=options["paraphrases"],
         twins=options["twins"],
         min_confidence=options["min_confidence"],
         recipe=recipe,

@@ -55,11 +55,13 @@ def _steering_words(request: Request) -> Iterator[str]:
         "policy": request.policy,
         "embeddings": request.embeddings and Path(request.embeddings).name,
         "twins": request.twins,
+        "augment": request.augment,
+        "paraphrases": request.paraphrases and Path(request.paraphrases).name,
         "min-confidence": request.min_confidence,
     }
     for name, value in values.items():
         if value is not None:
-            word = f"{value:.15g}" if isinstance(value, float) else shlex.quote(value)
+            word = f"{value:.15g}" if isinstance(value, float) else shlex.quote(str(value))
             yield f"--{name} {word}"
 
 

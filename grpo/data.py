@@ -10,8 +10,8 @@ import pyarrow as pa
 from qibox.engines.chat import Neutraliser
 from qibox.manifests.recipe import RecipeManifest
 from qibox.pool.images import decode_image
+from qibox.selection.prompting import prompts
 from qibox.selection.read import first_images
-from qibox.selection.shard import prompts
 from qibox.tables import SELECTION
 
 

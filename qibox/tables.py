@@ -152,6 +152,18 @@ SELECTION = with_features(
     image=IMAGE,
 )
 
+# A selection with variants of its samples beside them.
+AUGMENTED = with_features(
+    pa.schema(
+        [
+            *SELECTION,
+            ("variant_of", pa.string()),  # the sample that it is a variant of; null: it is none
+            ("variant", pa.string()),  # picture | question
+        ]
+    ),
+    image=IMAGE,
+)
+
 # One trajectory of training: the draft and, where it was unsafe and the recipe reflects, the
 # reflection and the corrected response. Scores come from the judge's weights by
 # qibox.verdict.score_verdict, so every one of them, and the reward, can be recomputed from its row.

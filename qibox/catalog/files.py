@@ -19,6 +19,7 @@ from qibox.run.storage import Storage
 from qibox.tables import (
     ALARMS,
     AUDITS,
+    AUGMENTED,
     COMPARISONS,
     EVALUATIONS,
     JUDGMENTS,
@@ -29,10 +30,9 @@ from qibox.tables import (
     RESPONSES,
     ROLLOUTS,
     SCORES,
-    SELECTION,
 )
 
-SELECTIONS = pa.schema([("selection", pa.string()), *SELECTION])
+SELECTIONS = pa.schema([("selection", pa.string()), *AUGMENTED])
 POLICY_ROLLOUTS = pa.schema([("policy", pa.string()), *ROLLOUTS])
 POLICY_ALARMS = pa.schema([("policy", pa.string()), *ALARMS])
 BENCHMARK = pa.field("benchmark", pa.string())

@@ -13,7 +13,7 @@ from qibox.selection.choose import Choice
 from qibox.selection.figure import FIGURE
 from qibox.selection.frame import quota_text
 from qibox.selection.mix import MixRow, starved
-from qibox.selection.notes import screening, steering, warnings
+from qibox.selection.notes import screening, steering, varied, warnings
 from qibox.selection.quotas import shortfalls
 from qibox.selection.screening import LEFT_OUT
 
@@ -21,10 +21,11 @@ LISTED = 20  # samples that are like another, in the card
 UNKNOWN_LICENSE = "unknown"  # the hub's word for it
 
 
-def dataset_card(run: Run, choice: Choice, command: str | None = None) -> str:
+def dataset_card(run: Run, choice: Choice, command: str | None = None, variants: int = 0) -> str:
     """The card: licences, what was asked, by which values, the mix before and after.
 
-    ``command`` is what a person would type to ask for the same, where there is such a line.
+    ``command`` is what a person would type to ask for the same, where there is such a line;
+    ``variants`` are rows beside the chosen samples.
     """
     licenses = {name: license_of(run.manifest.pool, name) for name in choice.sources}
     return "\n".join(
@@ -36,6 +37,7 @@ def dataset_card(run: Run, choice: Choice, command: str | None = None) -> str:
             *_edges(choice),
             *_frame(choice),
             *_steering(choice),
+            *_variants(choice, variants),
             *_screening(choice),
             *_mix(choice.mix),
             *audit_section(run),
@@ -169,6 +171,22 @@ def _steering(choice: Choice) -> list[str]:
         told |= {*shortfalls(choice.request.frame, choice.quotas)}
     less = [f"- Short: {each}." for each in warnings(choice) if each not in told]
     return ["## Also", "", *how, *less, ""] if how or less else []
+
+
+def _variants(choice: Choice, variants: int) -> list[str]:
+    if choice.augment is None:
+        return []
+    return [
+        "## Variants",
+        "",
+        f"Beside the {len(choice.chosen):,} samples there are {variants:,} rows made of them "
+        "(`variant_of` names the sample, `variant` what of it was changed), to be trained on and "
+        "never evaluated on. They carry the scores and labels of their sample, and no other number "
+        "of this card counts them.",
+        "",
+        *(f"- {each}." for each in varied(choice.augment)),
+        "",
+    ]
 
 
 def _screening(choice: Choice) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from qibox.augment.paraphrases import read_paraphrases
 from qibox.catalog.connect import reading
 from qibox.coverage.vectors import Vectors
 from qibox.errors import QiboxError, UsageError, command
@@ -34,6 +35,7 @@ from qibox.selection.screening import Screening
 from qibox.selection.spreading import vectors_for
 from qibox.selection.taking import apply_box, count, take
 from qibox.selection.twins import Twins, add_twins, fill_shared
+from qibox.selection.variants import Augment
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Choice:
     covered: dict[str, Any] | None = None  # which vectors, where coverage ranked
     embedded: tuple[int, float] | None = None  # vectors that were made for it, in so many seconds
     twins: Twins | None = None
+    augment: Augment | None = None  # variants that are written beside the samples
     nearest: Nearest | None = None  # the box that gives what this one does not
     screening: Screening | None = None  # null: it was compared with nothing
 
@@ -81,8 +84,8 @@ def choose(
 
     Raises:
         UsageError: the run is not scored to its end, fewer samples are scored than are to be
-            drawn at random, a quota names a value that the pool does not have, or an expression
-            cannot be asked.
+            drawn at random, a quota names a value that the pool does not have, an expression
+            cannot be asked, or a file that was named cannot be read.
         QiboxError: no sample is let through.
     """
     require_scores(run)
@@ -95,7 +98,15 @@ def choose(
         if request.twins is not None:
             fill_shared(connection, pool_likeness(run, keep=keep, told=told))
         choice = _choose(connection, run, request, vectors)
-        return replace(choice, policy=policy)
+    return replace(choice, policy=policy, augment=_augment(request, choice.chosen))
+
+
+def _augment(request: Request, chosen: pa.Array) -> Augment | None:
+    if not request.augment and request.paraphrases is None:
+        return None
+    file = request.paraphrases
+    other = read_paraphrases(file).of(chosen) if file is not None else None
+    return Augment(request.augment or 0, other, request.seed)
 
 
 def _choose(

@@ -117,6 +117,7 @@ def _steering(choice: Choice) -> dict[str, Any]:
             "gives": wider.gives,
             "enough": wider.enough,
         },
+        "augment": choice.augment and choice.augment.lineage,
         "screened": choice.screening and choice.screening.lineage,
     }
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from qibox.augment.pictures import CUT, LIGHT, QUALITY
 from qibox.selection.choose import Choice
 from qibox.selection.mix import starved
 from qibox.selection.quotas import shortfalls
 from qibox.selection.ranking import rank_of
+from qibox.selection.variants import Augment
 
 RANKS = {
     "instability": "the most unstable first",
@@ -43,6 +45,19 @@ def steering(choice: Choice) -> Iterator[str]:
             f"Twins: {twins.chosen:,} harmless samples that share picture or question with a "
             f"chosen risky one, {request.twins:g}% of the selection asked for"
         )
+
+
+def varied(augment: Augment) -> Iterator[str]:
+    """How variants are made."""
+    if augment.pictures:
+        low, high = QUALITY
+        yield (
+            f"Pictures: {augment.pictures:,} of each, up to {CUT:.0%} of each side cut off, up to "
+            f"{LIGHT:.0%} lighter or darker, JPEG of quality {low} to {high}, seed {augment.seed}"
+        )
+    if (found := augment.paraphrases) is not None:
+        count = f"{len(found.rows):,} other wordings"
+        yield f"Questions: {count} by `{found.file}`, sha256 {found.sha256}"
 
 
 def screening(choice: Choice) -> Iterator[str]:

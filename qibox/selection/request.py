@@ -54,6 +54,8 @@ class Request(Checked):
     twins: Annotated[float, Field(gt=0, lt=100)] | None = None  # percent
     # P(in box) that a sample must have at least (qibox.confidence); null: none is asked for
     min_confidence: Annotated[float, Field(gt=0, le=1)] | None = None
+    augment: Annotated[int, Field(ge=1)] | None = None  # pictures made of each chosen sample's
+    paraphrases: str | None = None  # file of other wordings, each a row beside its sample's
     recipe: str | None = None  # whose prompt slots the number of samples is; for the record
 
     @property
@@ -81,6 +83,8 @@ class Steering(Checked):
     embeddings: str | None = None
     twins: float | None = None
     min_confidence: float | None = None
+    augment: int | None = None
+    paraphrases: str | None = None
     recipe: str | None = None
 
 

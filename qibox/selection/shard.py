@@ -8,32 +8,44 @@ template around the question.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qibox.prompts import fill_template
 from qibox.run.directory import Run
 from qibox.run.layout import pool_path, scores_path
-from qibox.tables import MESSAGES, POOL, SELECTION
+from qibox.selection.prompting import present, prompts
+from qibox.selection.variants import Augment, with_variants
+from qibox.tables import AUGMENTED, POOL, SELECTION
 
 ROWS_PER_FILE = 1000  # one file's pictures are in memory at once
 ROWS_PER_GROUP = 100  # what a reader that wants one row must decode
 
 
 def write_shard(
-    run: Run, chosen: pa.Array, folder: str, progress: Callable[[int], None] | None = None
-) -> None:
-    """Write the chosen samples, in the pool's order, as data/train-*.parquet under ``folder``."""
+    run: Run,
+    chosen: pa.Array,
+    folder: str,
+    progress: Callable[[int], None] | None = None,
+    augment: Augment | None = None,
+) -> int:
+    """Write the chosen samples, in the pool's order, as data/train-*.parquet under ``folder``.
+
+    With ``augment`` each is followed by its variants, in as many files all the same. Returns how
+    many variants there are.
+    """
+    variants = 0
     count = -(-len(chosen) // ROWS_PER_FILE)
     for number, table in enumerate(_in_files(selected_rows(run, chosen))):
         name = f"{folder}/data/train-{number:05d}-of-{count:05d}.parquet"
-        with run.storage.table_writer(name, SELECTION) as writer:
-            writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        rows = table if augment is None else with_variants(table, augment, run.manifest.panel)
+        with run.storage.table_writer(name, SELECTION if augment is None else AUGMENTED) as writer:
+            writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
+        variants += len(rows) - len(table)
         if progress is not None:
             progress(len(table))
+    return variants
 
 
 def selected_rows(run: Run, chosen: pa.Array) -> Iterator[pa.Table]:
@@ -69,44 +81,9 @@ def as_selection(
 
 def image_lists(images: pa.Array) -> pa.Array:
     """Return each picture as a list of one; an empty list where a sample has none."""
-    ends = np.cumsum(_present(images))
+    ends = np.cumsum(present(images))
     offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
     return pa.ListArray.from_arrays(offsets, images.drop_null())
-
-
-def prompts(
-    questions: pa.Array, images: pa.Array, template: str, system: str | None = None
-) -> pa.Array:
-    """Return the turns of each question: the system's if any, then the user's.
-
-    The latter has an image part where there is a picture, then the text.
-    """
-    texts = fill_template(template, questions)
-    ends = np.cumsum(_present(images) + 1)  # a sample's parts end with its text
-    total = int(ends[-1]) if len(ends) else 0
-    source = np.zeros(total, dtype=np.int64)
-    is_text = np.zeros(total, dtype=bool)
-    is_text[ends - 1] = True
-    source[ends - 1] = np.arange(len(questions))
-    text = texts.take(pa.array(source, mask=~is_text))
-    kind = pa.array(np.where(is_text, "text", "image"), pa.string())
-    parts = pa.StructArray.from_arrays([kind, text], names=["type", "text"])
-    offsets = pa.array(np.concatenate([[0], ends]), pa.int32())
-    content = pa.ListArray.from_arrays(offsets, parts)
-    role = pa.array(["user"] * len(questions), pa.string())
-    turns = pa.StructArray.from_arrays([role, content], names=["role", "content"])
-    each = 1
-    if system:
-        said = [{"role": "system", "content": [{"type": "text", "text": system}]}]
-        both = pa.concat_arrays([pa.array(said, turns.type), turns])
-        places = np.stack([np.zeros(len(turns), int), np.arange(len(turns)) + 1], axis=1)
-        turns, each = both.take(pa.array(places.ravel())), 2
-    offsets = pa.array(np.arange(len(questions) + 1) * each, pa.int32())
-    return pa.ListArray.from_arrays(offsets, turns).cast(MESSAGES)
-
-
-def _present(images: pa.Array) -> Any:
-    return np.asarray(images.is_valid().to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _in_files(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

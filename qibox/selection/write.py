@@ -23,6 +23,7 @@ from qibox.selection.lineage import differences, lineage
 from qibox.selection.read import read_selection, read_selection_lineage
 from qibox.selection.screening import LEFT_OUT
 from qibox.selection.shard import write_shard
+from qibox.selection.variants import sample_of
 
 
 def written_already(run: Run, choice: Choice) -> bool:
@@ -54,7 +55,7 @@ def _same_samples(run: Run, choice: Choice) -> bool:
         DamagedFileError: a file of it is not what was written.
     """
     there = read_selection(run.storage, choice.request.name, ["sample_id"])["sample_id"]
-    return sorted(there.to_pylist()) == sorted(choice.chosen.to_pylist())
+    return {sample_of(name) for name in there.to_pylist()} == set(choice.chosen.to_pylist())
 
 
 def _check(run: Run, name: str) -> None:
@@ -114,11 +115,11 @@ def _write(
     progress: Callable[[int], None] | None,
     command: str | None,
 ) -> None:
-    write_shard(run, choice.chosen, folder, progress)
+    variants = write_shard(run, choice.chosen, folder, progress, choice.augment)
     if choice.screening is not None and len(findings := choice.screening.findings):
         run.storage.write_table(f"{folder}/{LEFT_OUT}", findings)
     keep(run.storage, f"{folder}/{FIGURE}", choice_figure(run, choice))
-    run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice, command))
+    run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice, command, variants))
     run.storage.write_mapping(f"{folder}/{LINEAGE}", lineage(run, choice))
 
 

@@ -12,8 +12,9 @@ from PIL import Image
 from qibox.run.directory import Run
 from qibox.selection import shard as shard_module
 from qibox.selection.choose import choose
+from qibox.selection.prompting import prompts
 from qibox.selection.request import OPEN_BOX, by_box
-from qibox.selection.shard import prompts, write_shard
+from qibox.selection.shard import write_shard
 from qibox.selection.write import write_selection
 from qibox.tables import IMAGE, SELECTION
 from tests.runs import png, sample, write_run
