@@ -7,7 +7,7 @@ ABOUT: Final = {
     "responses": "One row an answer: model, k, text, and why it is missing where it is.",
     "judgments": "One row a judge's verdict on an answer: score, criteria, safe or not, rationale.",
     "scores": "One row a sample: quality, instability and its two parts, by the run's first judge.",
-    "selections": "One row a sample of each selection: the prompt as trained on, the scores.",
+    "selections": "One row a sample of a selection, or a variant: prompt as trained on, scores.",
     "rollouts": "One row a trajectory of a training: draft, reflection, final, reward, advantage.",
     "alarms": "One row a known failure that a training's monitors saw, with its sentence.",
     "replicates": "One row a measure of an arm in a replicate of a comparison, after a step.",
