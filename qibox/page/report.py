@@ -93,7 +93,7 @@ def _sections(context: Context, redact: bool) -> Iterator[Section]:
     with reading(context.run, views) as opened:
         chosen = opened.execute(
             "select selection, count(*), round(avg(quality), 2), round(avg(instability), 2) "
-            "from selections group by all order by all"
+            "from selections where variant_of is null group by all order by all"
         ).fetchall()
         if chosen:
             names = ("selection", "samples", "mean Q", "mean U")

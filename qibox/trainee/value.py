@@ -168,12 +168,14 @@ def _kinship(one: Floats, other: Floats, kinds: Kinds, times: Floats) -> float:
 def _selections(run: Run, known: Answers) -> dict[str, tuple[int, float]]:
     """Expected share of groups that teach nothing, of the pool and of each selection.
 
-    A sample that was not profiled has the mean of its kind's, or of all where its kind has none.
+    A variant counts as its sample does. A sample that was not profiled has the mean of its kind's,
+    or of all where its kind has none.
     """
     with reading(run, ("pool", "selections")) as connection:
         rows = connection.sql(
             "select '(pool)' as name, sample_id, coalesce(risk, 'unknown') as risk from pool "
-            "union all select selection, sample_id, coalesce(risk, 'unknown') from selections"
+            "union all select selection, coalesce(variant_of, sample_id), "
+            "coalesce(risk, 'unknown') from selections"
         ).fetchall()
     own = dict(zip(known.sample_ids.to_pylist(), known.flat, strict=True))
     own = {i: flat for i, flat in own.items() if not np.isnan(flat)}
