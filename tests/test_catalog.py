@@ -13,7 +13,7 @@ from qibox.run.directory import Run
 from qibox.selection.choose import choose
 from qibox.selection.request import OPEN_BOX, by_box
 from qibox.selection.write import write_selection
-from qibox.tables import EVALUATIONS, JUDGMENTS, POOL, RESPONSES, ROLLOUTS, SCORES, SELECTION
+from qibox.tables import AUGMENTED, EVALUATIONS, JUDGMENTS, POOL, RESPONSES, ROLLOUTS, SCORES
 from tests.runs import manifest, sample, write_run
 
 
@@ -70,7 +70,7 @@ def test_absent_tables_are_empty_views_with_the_right_columns(tmp_path: Path) ->
         "responses": RESPONSES.names,
         "judgments": JUDGMENTS.names,
         "scores": SCORES.names,
-        "selections": ["selection", *SELECTION.names],
+        "selections": ["selection", *AUGMENTED.names],
         "rollouts": ["policy", *ROLLOUTS.names],
         "evaluations": EVALUATIONS.names,
         "rejects": ["stage", "sample_id", "source", "row", "model", "k", "judge", "reason"],
