@@ -7,7 +7,8 @@ is a JPEG of a quality from :data:`QUALITY`. All is drawn from (seed, sample_id,
 import hashlib
 import io
 
-from PIL import Image, ImageEnhance
+import PIL
+from PIL import ImageEnhance
 
 from qibox.pool.images import ImageError, decode_image
 
@@ -44,4 +45,4 @@ def picture_variant(content: bytes, seed: int, sample_id: str, number: int) -> b
 
 def pillow() -> str:
     """The version of what makes them: another may encode otherwise."""
-    return Image.__version__
+    return PIL.__version__

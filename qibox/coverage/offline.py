@@ -17,8 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.coverage.vectors import LENGTH, Floats, whole
-from qibox.likeness.benchmarks import bytes_of
-from qibox.likeness.signature import SIDE, SIZE
+from qibox.likeness.signature import SIDE, SIZE, bytes_of
 from qibox.pool.buffers import bytes_and_offsets
 
 TEXT = 144
