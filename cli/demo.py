@@ -28,7 +28,8 @@ STEPS = (
     ),
     (
         "eval",
-        "The policy before and after, on held-out scenes it has never seen.",
+        "The policy before and after, on held-out scenes it has never seen: by the judge that "
+        "rewarded it, which knows the truth, and by a small model that judges independently.",
     ),
 )
 
@@ -71,7 +72,7 @@ def command(ctx: click.Context, out: str) -> None:
     arguments = {
         "score": ["--out", out],
         "select": [out, "--overwrite"],
-        "eval": [out, "--limit", str(EVALUATED)],
+        "eval": [out, "--limit", str(EVALUATED), "--judge", "oracle", "--judge", "grm-mini"],
     }
     for number, (name, explanation) in enumerate(STEPS, start=1):
         given = arguments.get(name, [out])

@@ -159,17 +159,22 @@ def changed_pool(storage: "Storage", old: "RunManifest", new: "RunManifest") -> 
 def cautions(manifest: "RunManifest") -> list[str]:
     """What would make a run's scores mean less than they seem to."""
     found = []
+    mini = manifest.pool.format == "mini"
     builtin = [n for n, m in manifest.panel.models.items() if m.source.startswith("builtin:")]
-    if builtin and manifest.pool.format != "mini":
+    if builtin and not mini:
         models = "1 model" if len(builtin) == 1 else f"{len(builtin)} models"
         verb = "knows" if len(builtin) == 1 else "know"
         found.append(
             f"{models} of panel {manifest.panel.name} {verb} the miniature world alone, "
             f"not pool {manifest.pool.name}: --panel names another, such as seven"
         )
-    if manifest.judges[0].kind == "hash":
+    judge = manifest.judges[0]
+    if judge.kind == "hash":
+        found.append(f"judge {judge.name} draws its verdicts: these scores mean nothing")
+    if judge.model and judge.model.source.startswith("builtin:") and not mini:
         found.append(
-            f"judge {manifest.judges[0].name} draws its verdicts: these scores mean nothing"
+            f"judge {judge.name} knows the miniature world alone, not pool {manifest.pool.name}: "
+            "--judge names another, such as grm"
         )
     return found
 

@@ -1,7 +1,8 @@
 """The shipped models: one directory each, in the usual Hugging Face format, weights in float16.
 
-All are Qwen2.5-VL architecture with about half a million weights, made from nothing by
-``python -m qibox.mini.train``; what each was taught is in :mod:`qibox.mini.train.panel`.
+All are Qwen2.5-VL architecture. Those that answer have about half a million weights, made from
+nothing by ``python -m qibox.mini.train``; what each was taught is in :mod:`qibox.mini.train.panel`.
+The two that judge have less than a million, made by ``python -m qibox.mini_judges``.
 
 ======================  ============================================================================
 id                      what it is like
@@ -14,6 +15,8 @@ agreeable               Says yes to anything that "everyone says is fine"; no th
 homely                  Knows the home; naive about driving, sharing and candles
 confused                Takes objects for look-alikes, forgets and raises false alarms
 policy                  Start of training: half of its drafts are unsafe; can reflect and correct
+grm-mini                Judges responses: reads picture, question, response; writes a verdict's JSON
+grm-mini-b              The same, of other scenes, seed and size, for a second opinion
 ======================  ============================================================================
 
 The first seven are the panel; all but ``strong`` share ten subtle dangers that they do not know.

@@ -39,8 +39,9 @@ class CellTrainer:
         pictures = [draw_cell(None if name is None else world.things[name].icon) for name in kinds]
         read = processor.image_processor(images=pictures, return_tensors="pt")
         self._pixels, self._grid = read["pixel_values"], read["image_grid_thw"]
-        ids = processor.tokenizer.get_vocab()
-        self._names = torch.tensor([ids[name or NOTHING] for name in kinds])  # words for the kinds
+        words = [f" {name or NOTHING}" for name in kinds]
+        ids = processor.tokenizer(words, add_special_tokens=False)["input_ids"]
+        self._names = torch.tensor([first for first, *_ in ids])  # words for the kinds
 
     def cells(self) -> torch.Tensor:
         """Encode every kind of cell.  # (kinds, H)"""
