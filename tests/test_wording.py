@@ -22,7 +22,11 @@ OF_OTHER_PROGRAMS = {  # which options of which program a file gives or names
     },
     "qibox/figures/style.py": {"--"},
 }
-PROGRAMS = {f"qibox/mini/train/{name}.py" for name in ("__main__", "__init__")}  # have their own
+PROGRAMS = {  # have their own
+    f"qibox/{room}/{name}.py"
+    for room in ("mini/train", "mini_judges")
+    for name in ("__main__", "__init__")
+}
 
 
 def texts(source: str) -> Iterator[str]:
