@@ -170,7 +170,7 @@ def _plain_credit(case: _Case) -> int:
     said, scene, topic = case.said, case.scene, case.question.topic
     target = case.question.target or ""
     there = set(scene.objects)
-    if topic == "list" and said.shown is not None:
+    if topic == "list":
         return 10 if said.shown == there else 6 if said.shown and said.shown < there else 0
     if topic == "count":
         return 10 if said.number == len(there) else 0

@@ -64,6 +64,11 @@ def test_what_is_right_for_one_question_is_wrong_for_the_other() -> None:
     assert score(DOG, ideal(BABY)) < score(DOG, ideal(DOG))
 
 
+def test_a_question_for_a_list_that_is_answered_without_one_is_answered_wrongly() -> None:
+    asked = {**BABY, "kind": "plain", "topic": "list"}
+    assert score(asked, "the knife is at the top left .") < score(asked, ideal(asked)) == 10.0
+
+
 def test_an_object_that_is_not_there_is_a_hallucination() -> None:
     text = ideal(DOG).replace("knife", "ball", 1)
     assert judge(DOG, text).hallucination
