@@ -33,11 +33,11 @@ TYPES = {
 REQUIRED = ("sample_id", "text")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Piece:
-    """One row group of one file."""
+    """One row group of one file; a large recording has thousands of them."""
 
-    path: Path
+    path: str
     group: int
     first: str | None = None  # of its sample_ids in the order of their bytes; None: not told
     last: str | None = None
@@ -69,13 +69,13 @@ def find_pieces(source: str, model: str) -> list[Piece]:
 def _pieces(path: Path, metadata: pq.FileMetaData) -> Iterator[Piece]:
     """A file's row groups, with the bounds of their ids where the footer has them."""
     names = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
-    ids = names.index("sample_id")
+    ids, name = names.index("sample_id"), str(path)
     for group in range(metadata.num_row_groups):
         told = metadata.row_group(group).column(ids).statistics
         if told is None or not told.has_min_max:
-            yield Piece(path, group)
+            yield Piece(name, group)
         else:
-            yield Piece(path, group, told.min, told.max)
+            yield Piece(name, group, told.min, told.max)
 
 
 def _files(source: str) -> list[Path]:
@@ -148,7 +148,7 @@ def _castable(found: pa.DataType, wanted: pa.DataType) -> bool:
 def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
     """Some columns of one row group; a column that is not there is null, and k is 0."""
     try:
-        with checked(piece.path) as file:
+        with checked(Path(piece.path)) as file:
             present = [name for name in columns if name in file.schema_arrow.names]
             table = file.read_row_group(piece.group, columns=present)
         arrays: dict[str, Any] = {}
@@ -156,7 +156,7 @@ def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
             arrays[name] = table[name].cast(TYPES[name])
     except (pa.ArrowException, OSError) as error:
         raise UsageError(
-            f"recorded responses at {source}: {piece.path.name} cannot be read: {error}"
+            f"recorded responses at {source}: {Path(piece.path).name} cannot be read: {error}"
         ) from error
     for name in columns:
         if name not in arrays:

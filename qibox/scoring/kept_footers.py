@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import astuple
 
+import xxhash
+
 from qibox.errors import DamagedFileError
 from qibox.run.seal import text_hash
 from qibox.run.storage import Storage
@@ -20,12 +22,20 @@ NAME = ".footers.json"
 
 
 def keep_footers(storage: Storage, home: str, footers: Mapping[str, Footer]) -> None:
-    """Note what these footers tell, which were read or written just now, under the run's lock."""
+    """Note what these footers tell, which were read or written just now, under the run's lock.
+
+    A line a file, then the hash of them all; written line by line, as there may be thousands.
+    """
     if not storage.is_local:
         return
-    rows = [(name, state_of(storage, name), *astuple(footer)) for name, footer in footers.items()]
-    text = json.dumps(rows)
-    storage.write_text(f"{home}{NAME}", f"{text_hash(text)} {text}", durable=False)
+    hasher = xxhash.xxh3_64()
+    with storage.writing(f"{home}{NAME}", durable=False) as file:
+        for name, footer in footers.items():
+            row = [name, state_of(storage, name), *astuple(footer)]
+            line = f"{json.dumps(row)}\n".encode()
+            hasher.update(line)
+            file.write(line)
+        file.write(hasher.hexdigest().encode())
 
 
 def recall_footers(storage: Storage, home: str) -> None:
@@ -33,7 +43,7 @@ def recall_footers(storage: Storage, home: str) -> None:
     if not storage.is_local:
         return
     with suppress(FileNotFoundError, IsADirectoryError, DamagedFileError):
-        seal, _, text = storage.read_text(f"{home}{NAME}").partition(" ")
-        if text_hash(text) == seal:
-            rows = json.loads(text)
-            learn({f"{storage.url}/{name}": (state, Footer(*told)) for name, state, *told in rows})
+        text, line, told = storage.read_text(f"{home}{NAME}").rpartition("\n")
+        if text_hash(text + line) == told:
+            rows = map(json.loads, text.splitlines())
+            learn({f"{storage.url}/{name}": (state, Footer(*rest)) for name, state, *rest in rows})

@@ -14,6 +14,7 @@ from qibox.errors import TooManyRejectsError
 from qibox.pipelines.run import score_run
 from qibox.run.directory import Run
 from qibox.run.layout import judgments_path
+from qibox.scoring.kept_footers import NAME as NOTE
 from qibox.scoring.opening import check_rejects
 from qibox.scoring.summary import StageCount, Summary
 from tests.commands import Done, qibox
@@ -49,7 +50,11 @@ def write_judge(path: Path, changes: dict[str, object]) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below but for what tells of the run itself."""
-    found = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    found = {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name != NOTE  # it tells of times, and of nothing else
+    }
     return {n: c for n, c in found.items() if Path(n).name != "run.yaml" and "lock" not in n}
 
 
