@@ -108,9 +108,18 @@ def _questions(plan: ComparisonManifest, frame: "pd.DataFrame") -> Iterator[_Que
 
 
 def first_judge(plan: ComparisonManifest, there: Sequence[str]) -> str:
-    """The judge that decides: the plan's first, where it rated anything, else the table's."""
-    named = [judge.rpartition("/")[2].removesuffix(".yaml") for judge in plan.judges]
-    return next((judge for judge in named if judge in there), there[0])
+    """The judge that decides: the plan's first, where it rated anything, else the table's first.
+
+    One that is asked of the last step alone never decides beside another.
+    """
+    named, last = _judge_names(plan.judges), _judge_names(plan.last_judges)
+    rest = [judge for judge in there if judge not in last] or list(there)
+    return next((judge for judge in named if judge in there), rest[0])
+
+
+def _judge_names(judges: Sequence[str]) -> list[str]:
+    """What judges are called in tables; a manifest's path ends in its name."""
+    return [judge.rpartition("/")[2].removesuffix(".yaml") for judge in judges]
 
 
 def _by_arm(frame: "pd.DataFrame", question: _Question) -> "pd.DataFrame":

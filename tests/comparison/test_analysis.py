@@ -120,3 +120,11 @@ HELPFUL = {"p_non_inferior": 0.01}
 )
 def test_the_verdict(changes: dict[str, float], helpful: dict[str, float], says: str) -> None:
     assert verdict(plan(), PRIMARY | changes, helpful) == says
+
+
+def test_a_judge_of_the_last_step_alone_does_not_decide() -> None:
+    rows = both({"box": BOX, "random": RANDOM})
+    rows += both({"box": RANDOM, "random": RANDOM}, judge="first-by-name")
+    given = plan(last_judges=["judges/first-by-name.yaml"])
+    roles = {r["judge"]: r["role"] for r in comparisons_table(given, table(rows), {}).to_pylist()}
+    assert roles == {"j": "primary", "first-by-name": "secondary"}
