@@ -49,14 +49,14 @@ def read_earlier(plan: ComparisonManifest, folders: Sequence[str], last: int) ->
                     fields=["earlier"],
                 )
             seen[place] = folder
-        kept = [place in places for place in _places(table)]
+        kept = [place in places for place in places_of(table)]
         tables.append(table.filter(pa.array(kept, pa.bool_())))
     return pa.concat_tables(tables)
 
 
 def missing(replicates: Sequence[Replicate], earlier: pa.Table) -> list[Replicate]:
     """The replicates that are not among the earlier ones."""
-    there = set(_places(earlier))
+    there = set(places_of(earlier))
     return [each for each in replicates if (world_name(each), each.seed) not in there]
 
 
@@ -92,11 +92,12 @@ def _whole(plan: ComparisonManifest, table: pa.Table, last: int) -> set[Place]:
     primary = (pc.field("measure") == plan.measure) & (pc.field("among") == plan.among)
     found = table.filter(primary & rated & (pc.field("step") == last))
     arms: dict[Place, set[str]] = {}
-    for place, arm in zip(_places(found), found["arm"].to_pylist(), strict=True):
+    for place, arm in zip(places_of(found), found["arm"].to_pylist(), strict=True):
         arms.setdefault(place, set()).add(arm)
     wanted = {arm.name for arm in plan.arms}
     return {place for place, there in arms.items() if wanted <= there}
 
 
-def _places(table: pa.Table) -> list[Place]:
+def places_of(table: pa.Table) -> list[Place]:
+    """Each row's replicate."""
     return list(zip(table["world"].to_pylist(), table["seed"].to_pylist(), strict=True))

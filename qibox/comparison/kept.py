@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from qibox.comparison.analysis import Differences, comparisons_table, first_judge, pairs_of
 from qibox.comparison.design import Replicate, comparison_path, trials_of
-from qibox.comparison.earlier import PLAN, REPLICATES_FILE
+from qibox.comparison.earlier import PLAN, REPLICATES_FILE, places_of
 from qibox.comparison.registration import registered
 from qibox.comparison.replicates import pool_of, replicates_table, sample_differences
 from qibox.comparison.report import report
@@ -60,7 +60,7 @@ def keep_results(
     """
     own = replicates_table(plan, replicates, runs, pools, last)
     table = pa.concat_tables([own, earlier])
-    others = len({*zip(earlier["world"].to_pylist(), earlier["seed"].to_pylist(), strict=True)})
+    others = len({*places_of(earlier)})
     samples = {} if others else _sample_differences(plan, replicates, runs, pools, own)
     comparisons = comparisons_table(plan, table, samples)
     total = len(replicates) + others
