@@ -1,9 +1,10 @@
 """Seconds that choosing takes over a full-scale run, beyond the start of the process, by rank.
 
 Choosing reads the written scores and the strata of the pool, resolves quantile edges, applies the
-box, ranks and counts the mix; for the rank `trainee` also a profile, which is made here from the
-verdicts on one member's answers. Comparing pictures and copying the chosen ones into the shard are
-not part of it. It uses a run that full_scale.py scored in the same folder.
+box, ranks and counts the mix; for the rank `trainee` also what a profile came to, as `qibox
+profile` counts it at its end; the profile is made here, of verdicts on one member's answers.
+Comparing pictures and copying the chosen ones into the shard are not part of it. It uses a run that
+full_scale.py scored in the same folder.
 
 Run: python benchmarks/select_scale.py /tmp/qibox-bench
 
@@ -24,12 +25,14 @@ from inputs import MODELS
 from qibox.manifests import BoxManifest, load_manifest
 from qibox.run.directory import Run
 from qibox.run.layout import judgments_path
+from qibox.run.units import digest
 from qibox.scoring import footers
 from qibox.scoring.kept_footers import keep_footers
 from qibox.scoring.plan import Job, make_plan
 from qibox.selection.choose import choose
 from qibox.selection.frame import make_frame
 from qibox.selection.request import OPEN_BOX, Request, Steering, at_random, by_box
+from qibox.trainee.answered import answered
 
 TRAINEE = "trainee"  # the name of the policy that is made up
 
@@ -106,11 +109,15 @@ def make_profile(run: Run) -> None:
     assert index is not None, "the run is scored"
     for shard in range(len(index.keys)):
         path = f"profiles/{TRAINEE}/{judgments_path(judge, TRAINEE, shard)}"
-        if run.storage.exists(path):
+        if run.storage.table_key(path) is not None:
             continue
-        table = run.storage.read_table(judgments_path(judge, MODELS[0], shard))
+        source = judgments_path(judge, MODELS[0], shard)
+        table = run.storage.read_table(source)
         at = table.schema.get_field_index("model")
-        run.storage.write_table(path, table.set_column(at, "model", pa.repeat(TRAINEE, len(table))))
+        renamed = table.set_column(at, "model", pa.repeat(TRAINEE, len(table)))
+        key = digest({"model": TRAINEE, "of": run.storage.table_key(source)})
+        run.storage.write_table(path, renamed, key)
+    answered(run, TRAINEE, judge)
 
 
 def note_footers(run: Run) -> None:

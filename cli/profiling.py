@@ -57,6 +57,7 @@ def profiled(
     from qibox.judges.placing import placed
     from qibox.pipelines.run import work_off
     from qibox.policies.contenders import contender_of
+    from qibox.trainee.answered import answered
 
     chosen = chosen_judges([judge] if judge else [], run.manifest.judges)
     questions = questions_of(
@@ -72,4 +73,6 @@ def profiled(
             work_settings(dict(options)),
             options["retry_failed"],
         )
-    return contender.name, questions.judges[0].name, summaries
+    rated_by = questions.judges[0].name
+    answered(run, contender.name, rated_by)  # counted once, for whoever selects by it
+    return contender.name, rated_by, summaries

@@ -166,6 +166,12 @@ def _answered(storage: Storage, folder: str, table: str) -> Iterator[Part]:
         yield file, shared
 
 
+def profile_files(storage: Storage, policy: str, judge: str) -> list[str]:
+    """Files of a judge's verdicts on what a policy answered to the run's pool, as views show it."""
+    own = f"/judgments/judge={judge}/model={policy}/"
+    return [file for file, _ in _answered(storage, "profiles", "judgments") if own in file]
+
+
 def _evaluations_before(storage: Storage) -> Iterator[Part]:
     """Evaluations made by an earlier version, until their policy is asked anew on their pool."""
     asked = {

@@ -76,6 +76,11 @@ def profile_home(policy: str) -> str:
     return f"{PROFILES}{policy}/"
 
 
+def answered_path(policy: str, judge: str) -> str:
+    """The file of what a policy's answers to the run's pool came to by a judge."""
+    return f"{profile_home(policy)}answered/judge={judge}.parquet"
+
+
 def policy_path(name: str, file: str = "") -> str:
     """The folder of a trained policy, or a file in it."""
     return f"policies/{name}/{file}" if file else f"policies/{name}"

@@ -19,7 +19,6 @@ from qibox.selection.expression import check_expression, views_named
 from qibox.selection.ranking import worth_of
 from qibox.selection.request import Request
 from qibox.trainee.learning import LEARNING, learning, profiled
-from qibox.trainee.learning import VIEWS as PROFILE_VIEWS
 from qibox.trouble import query_trouble
 
 POOL_FACTS = ("sample_id", "source", "question", "category", "severity", "risk", "meta", "license")
@@ -73,8 +72,6 @@ def views_of(run: Run, request: Request) -> set[str]:
     views = {"pool", "scores", *views_named(typed)}
     if _counts_spreads(run, request):
         views.add("judgments")
-    if _needs(request, TRAINEE_FACTS):
-        views.update(PROFILE_VIEWS)
     return views
 
 
@@ -83,10 +80,13 @@ def fill_samples(
     run: Run,
     request: Request,
     embedded: pa.Array | None = None,
+    *,
+    keep: bool = True,
 ) -> str | None:
     """Fill the tables samples and candidates; return the policy whose profile was asked, if any.
 
-    ``embedded`` are the samples that can be ranked by coverage; None: all.
+    ``embedded`` are the samples that can be ranked by coverage; None: all. ``keep`` as in
+    :func:`qibox.trainee.answered.answered`.
 
     Raises:
         UsageError: the condition or the weights are no such expression, or ask of a profile that
@@ -103,7 +103,7 @@ def fill_samples(
     if _needs(request, TRAINEE_FACTS):
         policy = profiled(run, request.policy)
         group = run.manifest.panel.sampling.samples
-        connection.register("learning", learning(connection, run, policy, group))
+        connection.register("learning", learning(run, policy, group, keep=keep))
         joins.append("left join learning using (sample_id)")
         columns += TRAINEE_FACTS
     if embedded is not None:

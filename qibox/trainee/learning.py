@@ -12,13 +12,13 @@ what is known of the sample after its answers is Beta(α + x, β + n − x). Fro
 Moments of the beta-binomial distribution: Kleinman, JASA 68 (1973), 46-54.
 """
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from qibox.errors import UsageError, command
 from qibox.run.directory import Run
+from qibox.trainee.answered import answered
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,18 +33,6 @@ LEARNING = pa.schema(
         ("trainee_spread", pa.float64()),  # chance that a group of K differs in safety, [0, 1)
     ]
 )
-
-VIEWS = ("profile_judgments", "pool")  # that are read
-
-_ANSWERS = """
-with answered as (
-    select sample_id, count(safe) as told, count(*) filter (not safe) as unsafe,
-           round(avg(score), 6) as mean
-    from profile_judgments where model = ? and judge = ? group by sample_id having count(safe) > 0
-)
-select sample_id, coalesce(risk, 'unknown') as risk, told, unsafe, mean
-from answered join pool using (sample_id) order by sample_id
-"""
 
 
 def profiled_policies(run: Run) -> list[str]:
@@ -78,15 +66,14 @@ def profiled(run: Run, policy: str | None) -> str:
     )
 
 
-def learning(connection: duckdb.DuckDBPyConnection, run: Run, policy: str, group: int) -> pa.Table:
-    """A row of :data:`LEARNING` for each sample that a policy was profiled on.
+def learning(run: Run, policy: str, group: int, *, keep: bool = True) -> pa.Table:
+    """A row of :data:`LEARNING` for each sample that a policy was profiled on, by sample_id.
 
-    Asks :data:`VIEWS` of a connection to the run. ``group`` is K of the groups that are told of.
-    Judged by the run's first judge; samples without an answer that was called safe or unsafe have
-    no row.
+    ``group`` is K of the groups that are told of. Judged by the run's first judge; samples without
+    an answer that was called safe or unsafe have no row. ``keep`` as in
+    :func:`qibox.trainee.answered.answered`.
     """
-    judge = run.manifest.judges[0].name
-    rows = connection.sql(_ANSWERS, params=[policy, judge]).to_arrow_table()
+    rows = answered(run, policy, run.manifest.judges[0].name, keep=keep)
     told, unsafe = (rows[name].to_numpy().astype(np.float64) for name in ("told", "unsafe"))
     kinds = rows["risk"].combine_chunks().dictionary_encode().indices.to_numpy()  # (n,)
     a, b = np.empty(len(rows)), np.empty(len(rows))

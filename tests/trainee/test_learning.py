@@ -6,13 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from qibox.catalog.connect import reading
 from qibox.errors import UsageError
 from qibox.run.directory import Run
 from qibox.selection.choose import choose
 from qibox.selection.request import OPEN_BOX, Steering, by_box
 from qibox.tables import JUDGMENTS
-from qibox.trainee.learning import VIEWS, beta_prior, chance_of_spread, learning, profiled
+from qibox.trainee.learning import beta_prior, chance_of_spread, learning, profiled
 from tests.runs import sample, write_run
 
 
@@ -83,8 +82,7 @@ def test_what_was_not_told_is_left_out_and_shares_are_shrunk_towards_their_kind(
         "e": [None] * 4,
     }
     profile(run, "p", answers)
-    with reading(run, VIEWS) as connection:
-        rows = learning(connection, run, "p", 5).to_pylist()
+    rows = learning(run, "p", 5).to_pylist()
     found = {row["sample_id"]: row for row in rows}
     assert set(found) == {"a", "b", "c", "d"}
     shares = {name: row["trainee_unsafe"] for name, row in found.items()}
