@@ -7,7 +7,7 @@ from qibox.cli import console
 from qibox.cli.cells import printable
 from qibox.selection.choose import Choice
 from qibox.selection.frame import Frame
-from qibox.selection.notes import screening, steering, warnings
+from qibox.selection.notes import screening, steering, varied, warnings
 
 
 def show(choice: Choice) -> None:
@@ -19,7 +19,8 @@ def show(choice: Choice) -> None:
             highlight=False,
             markup=False,
         )
-    for sentence in (*steering(choice), *screening(choice)):
+    told = () if choice.augment is None else varied(choice.augment)
+    for sentence in (*steering(choice), *told, *screening(choice)):
         console.out.print(printable(sentence), highlight=False, markup=False, soft_wrap=True)
     if choice.request.frame is not None:
         console.out.print(_frame_table(choice, choice.request.frame))

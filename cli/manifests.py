@@ -7,7 +7,7 @@ import click
 if TYPE_CHECKING:
     from qibox.manifests.common import Manifest
 
-KINDS = ("pools", "panels", "judges", "boxes", "recipes", "suites", "comparisons")
+KINDS = ("pools", "panels", "judges", "boxes", "recipes", "suites", "comparisons", "rephrasers")
 
 
 @click.command(

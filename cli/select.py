@@ -1,15 +1,13 @@
 """`qibox select`: scores → selection."""
 
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from qibox.cli.box_options import FLAGS, box_options
+from qibox.cli.select_watch import MANY, watching
 from qibox.cli.values import COUNT, SEED
+from qibox.cli.wave_options import judge_at_option
 from qibox.run.directory import DEFAULT_RUN
 
 if TYPE_CHECKING:
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FLAGS", "command"]
 
-MANY = 1000  # pictures, whose looking at is told of
 RANKS = ["instability", "safety-spread", "trainee", "coverage", "random"]
 
 
@@ -84,6 +81,13 @@ RANKS = ["instability", "safety-spread", "trainee", "coverage", "random"]
     help="Other wordings of questions as rows: CSV or Parquet, sample_id and question.",
 )
 @click.option(
+    "--rephrase",
+    metavar="R",
+    help="Ask for other wordings: a rephraser's name or .yaml, ENGINE/MODEL, or openai/MODEL@URL.",
+)
+@judge_at_option
+@click.option("--trust-remote-code", is_flag=True, help="Let models run code of their own.")
+@click.option(
     "--seed", type=SEED, default=0, show_default=True, help="Seed of what is drawn at random."
 )
 @click.option("--name", default="default", show_default=True, help="Name of the selection.")
@@ -100,6 +104,8 @@ def command(
     dry_run: bool,
     overwrite: bool,
     allow_overlap: bool,
+    judge_at: tuple[str, ...],
+    trust_remote_code: bool,
     **_: object,
 ) -> None:
     """Choose the samples of RUN whose quality lies in a band and whose instability is high enough.
@@ -115,8 +121,10 @@ def command(
     Coverage takes each next sample as far as can be from all before it: by letters of the question
     and colours of the picture, or by the vectors of --embeddings.
 
-    Variants (--augment, --paraphrases) are rows beside their sample's, to be trained on alone: no
-    size, limit or quota counts them.
+    Variants (--augment, --paraphrases, --rephrase) are rows beside their sample's, to be trained on
+    alone: no size, limit or quota counts them. Of the wordings that a rephraser gives, those are
+    taken of which the run's first judge (or the one that the rephraser's manifest names) says that
+    they ask the same; the others are listed with the reason.
 
     Expressions see each sample's columns in pool and scores (also safety_spread and risky), and of
     a profile trainee_mean, trainee_unsafe and trainee_spread. Twins share picture or question with
@@ -133,6 +141,7 @@ def command(
       qibox select --rank trainee --for-recipe mini --twins 40 --name hard \\
           --where "severity >= 2 or risk = 'none'" --q-band 1 9
     """
+    from qibox.augment.settled import Asking, find_rephraser
     from qibox.cli import console
     from qibox.cli.choice import show
     from qibox.cli.select_request import make_request
@@ -142,13 +151,26 @@ def command(
 
     opened = Run.open(run)
     request = make_request(ctx.params, opened)
-    with looking(opened) as told:
-        choice = screened(opened, request, allow_overlap=allow_overlap, keep=not dry_run, told=told)
+    asking = None if dry_run else Asking(judge_at, trust_remote_code)
+    if request.rephrase is not None:
+        find_rephraser(request.rephrase)  # told of before anything is read
+    with watching(opened) as (looked, asked):
+        choice = screened(
+            opened,
+            request,
+            allow_overlap=allow_overlap,
+            keep=not dry_run,
+            told=looked,
+            asking=asking,
+            rephrasing=asked,
+        )
     if choice.embedded is not None and (count := choice.embedded[0]) >= MANY:
         rate = count / max(choice.embedded[1], 1e-9)
         console.err.print(f"embedded {count:,} samples, {rate:,.0f} a second", highlight=False)
     if dry_run:
         show(choice)
+        if request.rephrase is not None:
+            console.err.print(f"would ask {request.rephrase} for other wordings", highlight=False)
         there = not overwrite and written_already(opened, choice)
         verb = "is there already:" if there else "would write"
     else:
@@ -159,34 +181,6 @@ def command(
     console.out.print(f"scores by judge {judge}", highlight=False, markup=False)
     where = f"{opened.storage.url}/selections/{request.name}"
     console.out.print(f"{verb} {where}", highlight=False, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def looking(run: "Run") -> Iterator[Callable[[str, int], None]]:
-    """Show how far the pictures' signatures are, where they are not kept yet."""
-    from qibox.cli import console
-    from qibox.cli.progress import counting
-    from qibox.likeness.kept import missing
-
-    done: Counter[str] = Counter()
-    started = time.monotonic()
-    with ExitStack() as bars:
-        wanted = missing(run) if run.pool_index() is not None else 0
-        shown = wanted >= MANY
-        pool = bars.enter_context(counting("looking at pictures", wanted)) if shown else None
-
-        def told(what: str, count: int) -> None:
-            done[what] += count
-            if pool is not None and what == "pool":
-                pool(count, "")
-
-        yield told
-    if (total := done.total()) >= MANY:
-        rate = total / max(time.monotonic() - started, 1e-9)
-        console.err.print(
-            f"looked at {total:,} pictures, {rate:,.0f} a second; they need not be again",
-            highlight=False,
-        )
 
 
 def write(run: "Run", choice: "Choice", overwrite: bool) -> bool:

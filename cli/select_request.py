@@ -34,6 +34,7 @@ def make_request(given: Options, run: Run) -> Request:
         embeddings=options["embeddings"],
         augment=options["augment"],
         paraphrases=options["paraphrases"],
+        rephrase=options["rephrase"],
         twins=options["twins"],
         min_confidence=options["min_confidence"],
         recipe=recipe,

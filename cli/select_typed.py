@@ -57,12 +57,18 @@ def _steering_words(request: Request) -> Iterator[str]:
         "twins": request.twins,
         "augment": request.augment,
         "paraphrases": request.paraphrases and Path(request.paraphrases).name,
+        "rephrase": request.rephrase and _rephraser(request.rephrase),
         "min-confidence": request.min_confidence,
     }
     for name, value in values.items():
         if value is not None:
             word = f"{value:.15g}" if isinstance(value, float) else shlex.quote(str(value))
             yield f"--{name} {word}"
+
+
+def _rephraser(named: str) -> str:
+    """A rephraser as it was named, a manifest by its file's name."""
+    return Path(named).name if named.endswith((".yaml", ".yml")) else named
 
 
 def _frame_words(frame: Frame, size: int | None) -> Iterator[str]:

@@ -158,7 +158,7 @@ AUGMENTED = with_features(
         [
             *SELECTION,
             ("variant_of", pa.string()),  # the sample that it is a variant of; null: it is none
-            ("variant", pa.string()),  # picture | question
+            ("variant", pa.string()),  # picture | question (of a file) | rephrased
         ]
     ),
     image=IMAGE,

@@ -7,7 +7,7 @@ the server plays, and FOLDER/grm.yaml, a generative judge that it plays as well.
 import json
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 GRM = "grm"  # the judge's name, and its model's
+Reply = Callable[[str, int], str]  # to a prompt under a seed
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -32,6 +33,7 @@ class Endpoint(ThreadingHTTPServer):
         self.let_go = threading.Event()
         self.waiting: set[str] = set()  # prompts that wait, or have waited
         self.ailing: dict[str, int] = {}  # part of a prompt → HTTP status
+        self.replies: dict[str, Reply] = {}  # of models that say something of their own
         self.lock = threading.Lock()
         self.asked: list[tuple[str, str]] = []  # model, prompt
         self.headers: set[str] = set()  # names of all that came, in lower case
@@ -128,10 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 200:
             self._send(status, {"error": {"message": "not now", "code": None}})
             return
-        texts = [
-            _verdict(prompt) if model == GRM else f"{model} on {prompt} {body['seed'] + k}"
-            for k in range(body.get("n", 1))
-        ]
+        own = self.server.replies.get(model, _verdict_or_echo(model))
+        texts = [own(prompt, body["seed"] + k) for k in range(body.get("n", 1))]
         choices = [
             {
                 "index": k,
@@ -150,6 +150,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+
+def _verdict_or_echo(model: str) -> Reply:
+    return lambda text, k: _verdict(text) if model == GRM else f"{model} on {text} {k}"
 
 
 def _verdict(prompt: str) -> str:

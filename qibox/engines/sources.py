@@ -35,6 +35,12 @@ def local_directory(source: str) -> Path | None:
     return None
 
 
+def shown_place(place: str) -> str:
+    """A place without what is of this machine: a directory's name, else as it is."""
+    is_path = not place.startswith(BUILTIN) and local_directory(place) is not None
+    return Path(place).expanduser().resolve().name if is_path else place
+
+
 def _shipped(name: str) -> Path:
     root = Path(str(resources.files("qibox.mini"))) / "models"
     folder = root / name

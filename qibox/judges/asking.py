@@ -1,11 +1,13 @@
 """Ask an engine, read its words strictly, and ask once more where they do not parse."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import BaseModel, ValidationError
 
 from qibox.engines.base import Engine
 from qibox.judges.table import Failure
@@ -17,6 +19,7 @@ CHUNK_ROWS = 2048  # enough for an engine that batches continuously
 CHUNK_IMAGE_BYTES = 256 << 20  # each prompt carries its picture
 
 Parsed = TypeVar("Parsed")
+Reply = TypeVar("Reply", bound=BaseModel)
 
 
 class UnparsableError(ValueError):
@@ -69,6 +72,31 @@ def ask(
         else:
             results[i] = second
     return results
+
+
+def parse_reply(text: str, kind: type[Reply]) -> Reply:
+    """Read a judge's own words as one JSON object, every field there once and of the right type.
+
+    Raises:
+        UnparsableError: they are anything else.
+    """
+    try:
+        json.loads(text, object_pairs_hook=_each_field_once)
+    except (ValueError, RecursionError) as error:
+        raise UnparsableError(str(error)) from error
+    try:
+        return kind.model_validate_json(text)  # refuses lone surrogates, which json lets by
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise UnparsableError(f"{field}: {first['msg']}") from error
+
+
+def _each_field_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise UnparsableError("a field stands twice")
+    return fields
 
 
 def _attempt(

@@ -13,10 +13,9 @@ import json
 from typing import Any
 
 import pyarrow as pa
-from pydantic import ValidationError
 
 from qibox.engines.base import Engine
-from qibox.judges.asking import Question, UnparsableError, ask
+from qibox.judges.asking import Question, UnparsableError, ask, parse_reply
 from qibox.judges.quoting import mark, prelude, quote, system_turn, text_key
 from qibox.judges.table import Failure, verdicts_table
 from qibox.manifests.sampling import Sampling
@@ -161,25 +160,9 @@ def parse_verdict(text: str, reasoned: bool) -> Verdict:
     Raises:
         UnparsableError: anything else, a field twice, or reasoning rated where none is shown.
     """
-    try:
-        json.loads(text, object_pairs_hook=_each_field_once)
-    except (ValueError, RecursionError) as error:
-        raise UnparsableError(str(error)) from error
-    try:
-        verdict = Verdict.model_validate_json(text)  # refuses lone surrogates, which json lets by
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise UnparsableError(f"{field}: {first['msg']}") from error
+    verdict = parse_reply(text, Verdict)
     if reasoned != (verdict.logical_coherence is not None):
         raise UnparsableError(
             "the reasoning is not rated" if reasoned else "reasoning is rated where none is shown"
         )
     return verdict
-
-
-def _each_field_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        raise UnparsableError("a field stands twice")
-    return fields

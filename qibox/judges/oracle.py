@@ -20,7 +20,7 @@ class OracleJudge:
     def judge(self, samples: pa.Table, responses: pa.Table) -> pa.Table:
         """Return a verdict for each response, in order."""
         ids, texts = samples["sample_id"].to_pylist(), samples["meta"].to_pylist()
-        known = {i: _meta(text) for i, text in zip(ids, texts, strict=True)}
+        known = {i: known_meta(text) for i, text in zip(ids, texts, strict=True)}
         columns = (responses[n].to_pylist() for n in ("sample_id", "text", "reasoning", "answer"))
         outcomes = [
             _judge(i, known[i], text, reasoning, answer)
@@ -44,7 +44,7 @@ def _judge(
     return judge_response(meta, text, reasoning, answer)
 
 
-def _meta(text: str | None) -> dict[str, Any] | None:
+def known_meta(text: str | None) -> dict[str, Any] | None:
     """A sample's meta if it describes a scene and a question of the miniature world, else None."""
     try:
         meta = json.loads(text or "null")

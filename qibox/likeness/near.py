@@ -150,18 +150,37 @@ def _similarity(left: Looks, right: Looks, i: Places, j: Places) -> npt.NDArray[
     return np.asarray(found, np.float64)
 
 
+def near_in_question(questions: Sequence[str], others: Sequence[str]) -> Flags:
+    """Which of some questions are near any of the others, whatever the pictures; (n,)."""
+    distinct = sorted(set(others))
+    near = np.zeros(len(questions), np.bool_)
+    for start in range(0, len(questions), ROWS):
+        found = _similarities(questions[start : start + ROWS], distinct)
+        near[start : start + ROWS] = (found >= NEAR_TEXT).any(axis=1)
+    return near
+
+
 def _near_questions(left: Looks, right: Looks, rows: Places, others: Places) -> Near:
+    found = _similarities(
+        [left.questions[row] for row in rows.tolist()],
+        [right.questions[row] for row in others.tolist()],
+    )
+    i, j = np.nonzero(found >= NEAR_TEXT)
+    similarity = found[i, j].astype(np.float64)
+    return Near(rows[i], others[j], np.full(len(i), np.nan), similarity)
+
+
+def _similarities(questions: Sequence[str], others: Sequence[str]) -> Floats:
+    """Of each question with each of the others, (n, m); 0 below NEAR_TEXT."""
     from rapidfuzz.distance import Indel
     from rapidfuzz.process import cdist
 
-    found = cdist(
-        [left.questions[row] for row in rows.tolist()],
-        [right.questions[row] for row in others.tolist()],
+    found: Floats = cdist(
+        questions,
+        others,
         scorer=Indel.normalized_similarity,
         score_cutoff=NEAR_TEXT,
         workers=os.cpu_count() or 1,
         dtype=np.float32,
     )
-    i, j = np.nonzero(found >= NEAR_TEXT)
-    similarity = found[i, j].astype(np.float64)
-    return Near(rows[i], others[j], np.full(len(i), np.nan), similarity)
+    return found

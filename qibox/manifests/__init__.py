@@ -6,6 +6,7 @@ from qibox.manifests.load import KINDS, list_manifests, load_manifest
 from qibox.manifests.panel import ModelSpec, PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.manifests.recipe import RecipeManifest
+from qibox.manifests.rephraser import RephraserManifest
 from qibox.manifests.suite import Benchmark, SuiteManifest
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "PanelManifest",
     "PoolManifest",
     "RecipeManifest",
+    "RephraserManifest",
     "SuiteManifest",
     "list_manifests",
     "load_manifest",

@@ -38,6 +38,12 @@ def check_name(text: str, what: str) -> str:
     return text
 
 
+def as_name(source: str, otherwise: str = "policy") -> str:
+    """A name, fit for a directory, made of a place or an id; ``otherwise`` if nothing is left."""
+    words = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")
+    return words or otherwise
+
+
 class Checked(BaseModel):
     """A frozen record that refuses fields it does not know."""
 

@@ -15,6 +15,7 @@ from qibox.manifests.judge import JudgeManifest
 from qibox.manifests.panel import PanelManifest
 from qibox.manifests.pool import PoolManifest
 from qibox.manifests.recipe import RecipeManifest
+from qibox.manifests.rephraser import RephraserManifest
 from qibox.manifests.suite import SuiteManifest
 
 KINDS: dict[type[Manifest], str] = {
@@ -25,6 +26,7 @@ KINDS: dict[type[Manifest], str] = {
     RecipeManifest: "recipes",
     SuiteManifest: "suites",
     ComparisonManifest: "comparisons",
+    RephraserManifest: "rephrasers",
 }
 
 M = TypeVar("M", bound=Manifest)

@@ -11,13 +11,13 @@ from typing import Literal
 
 import pyarrow as pa
 
-from qibox.engines.sources import fingerprint, local_directory
+from qibox.engines.sources import fingerprint, local_directory, shown_place
 from qibox.errors import UsageError, command
 from qibox.fields import identity
+from qibox.manifests.common import as_name
 from qibox.manifests.panel import ModelSpec
 from qibox.policies.directory import (
     Lineage,
-    as_name,
     model_directory,
     read_lineage,
     start_source,
@@ -30,7 +30,6 @@ from qibox.policies.running import (
     Running,
     named_policies,
     refuse_unused,
-    shown_place,
 )
 from qibox.run.directory import Run
 from qibox.run.finished import policy_names

@@ -84,9 +84,3 @@ def trained_on(storage: Storage, lineage: Lineage) -> pa.Table | None:
     if name not in selection_names(storage):
         return None
     return read_selection(storage, name, ["question", "images"])
-
-
-def as_name(source: str) -> str:
-    """Return a name, fit for a directory, for a policy that is not of this run."""
-    words = re.sub(r"[^a-z0-9]+", "-", source.lower()).strip("-")
-    return words or "policy"

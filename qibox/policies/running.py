@@ -7,7 +7,6 @@ stands alone.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from qibox.engines.load import resolve_model
@@ -132,9 +131,3 @@ def _refuse_other_weights(name: str, source: str, place: str) -> None:
             f"the run has a policy '{name}', and {source} does not hold its weights: give the "
             f"manifest's model another name, or the source '{name}'"
         )
-
-
-def shown_place(place: str) -> str:
-    """A place without what is of this machine: a directory's name, else as it is."""
-    is_path = not place.startswith("builtin:") and local_directory(place) is not None
-    return Path(place).expanduser().resolve().name if is_path else place

@@ -16,6 +16,7 @@ from qibox.selection.mix import MixRow, starved
 from qibox.selection.notes import screening, steering, varied, warnings
 from qibox.selection.quotas import shortfalls
 from qibox.selection.screening import LEFT_OUT
+from qibox.selection.variants import REFUSED, Augment
 
 LISTED = 20  # samples that are like another, in the card
 UNKNOWN_LICENSE = "unknown"  # the hub's word for it
@@ -186,7 +187,19 @@ def _variants(choice: Choice, variants: int) -> list[str]:
         "",
         *(f"- {each}." for each in varied(choice.augment)),
         "",
+        *_refused(choice.augment),
     ]
+
+
+def _refused(augment: Augment) -> list[str]:
+    """The first wordings that were refused, and why."""
+    if augment.rephrased is None or not len(rows := augment.rephrased.refused):
+        return []
+    header = ("sample", "question", "refused wording", "why")
+    names = ("sample_id", "question", "wording", "reason")
+    listed = [tuple(row[n] or "–" for n in names) for row in rows.slice(0, LISTED).to_pylist()]
+    rest = f"All {len(rows):,} are in `{REFUSED}`."
+    return [*markdown_table(header, listed), "", rest, ""]
 
 
 def _screening(choice: Choice) -> list[str]:

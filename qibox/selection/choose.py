@@ -92,7 +92,7 @@ def choose(
     vectors = vectors_for(run, request, keep=keep, told=told)
     with reading(run, views_of(run, request)) as connection:
         embedded = vectors.sample_ids if vectors is not None else None
-        policy = fill_samples(connection, run, request, embedded)
+        policy = fill_samples(connection, run, request, embedded, keep=keep)
         connection.register("left_ids", ids(left_out))
         connection.execute("create temp table left_out as from left_ids")
         if request.twins is not None:
@@ -102,7 +102,7 @@ def choose(
 
 
 def _augment(request: Request, chosen: pa.Array) -> Augment | None:
-    if not request.augment and request.paraphrases is None:
+    if not request.augment and request.paraphrases is None and request.rephrase is None:
         return None
     file = request.paraphrases
     other = read_paraphrases(file).of(chosen) if file is not None else None

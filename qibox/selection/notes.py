@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from qibox.augment.pictures import CUT, LIGHT, QUALITY
+from qibox.augment.rephrased import Rephrased
 from qibox.selection.choose import Choice
 from qibox.selection.mix import starved
 from qibox.selection.quotas import shortfalls
@@ -58,6 +59,18 @@ def varied(augment: Augment) -> Iterator[str]:
     if (found := augment.paraphrases) is not None:
         count = f"{len(found.rows):,} other wordings"
         yield f"Questions: {count} by `{found.file}`, sha256 {found.sha256}"
+    if augment.rephrased is not None:
+        yield _rephrased(augment.rephrased)
+
+
+def _rephrased(found: Rephrased) -> str:
+    who = f"`{found.about['rephraser']}`"
+    if "engine" in found.about:
+        who += f" (`{found.about['model']}` on {found.about['engine']})"
+    return (
+        f"Questions rephrased by {who}: {len(found.kept):,} wordings that ask the same, as judge "
+        f"`{found.about['judge']}` says, and {len(found.refused):,} refused"
+    )
 
 
 def screening(choice: Choice) -> Iterator[str]:
@@ -72,6 +85,8 @@ def screening(choice: Choice) -> Iterator[str]:
         f"in picture and question, {out}; {found.near_pictures:,} chosen ones near in picture alone"
     )
     yield f"{len(found.duplicates):,} duplicates within the selection, left out"
+    if found.variants:
+        yield f"{len(found.variants):,} variants like a benchmark's sample, {out}"
     if found.unchecked:
         yield f"Not on this machine, so not compared: {', '.join(sorted(found.unchecked))}"
 

@@ -56,6 +56,7 @@ class Request(Checked):
     min_confidence: Annotated[float, Field(gt=0, le=1)] | None = None
     augment: Annotated[int, Field(ge=1)] | None = None  # pictures made of each chosen sample's
     paraphrases: str | None = None  # file of other wordings, each a row beside its sample's
+    rephrase: str | None = None  # who is asked for other wordings; see qibox.augment.settled
     recipe: str | None = None  # whose prompt slots the number of samples is; for the record
 
     @property
@@ -85,6 +86,7 @@ class Steering(Checked):
     min_confidence: float | None = None
     augment: int | None = None
     paraphrases: str | None = None
+    rephrase: str | None = None
     recipe: str | None = None
 
 

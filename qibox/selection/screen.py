@@ -1,7 +1,8 @@
 """A choice without what is like a benchmark's samples, or like another chosen one.
 
 Whoever is left out makes room for who comes next, who is compared in turn, until nobody new is
-found. A chain of duplicates (a like b, b like c) leaves its first.
+found. A chain of duplicates (a like b, b like c) leaves its first. Then variants are made of those
+who are chosen, and compared with the benchmarks in their turn.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.augment import rephrased
+from qibox.augment.settled import USUAL, Asking, settle
 from qibox.catalog.connect import reading
 from qibox.errors import QiboxError
 from qibox.likeness.benchmarks import Benchmarks, benchmarks, looks
@@ -21,6 +24,7 @@ from qibox.likeness.near import plain
 from qibox.run.directory import Run
 from qibox.selection.choose import Choice, choose
 from qibox.selection.request import Request
+from qibox.selection.screen_variants import variants_like
 from qibox.selection.screening import Screening
 from qibox.selection.twins import HARMLESS
 
@@ -46,15 +50,22 @@ def screened(
     allow_overlap: bool = False,
     keep: bool = True,
     told: Told | None = None,
+    asking: Asking | None = USUAL,
+    rephrasing: rephrased.Told | None = None,
 ) -> Choice:
     """Choose as :func:`qibox.selection.choose.choose` does, but nobody who is like another.
 
     ``keep`` and ``told`` are about signatures: whether they are kept in the run, and who hears of
-    their making.
+    their making. ``asking`` and ``rephrasing`` are about other wordings of questions: how models
+    are asked for them (None: not at all), and who hears of it.
 
     Raises:
-        QiboxError: as :func:`qibox.selection.choose.choose`; or nobody is left.
+        QiboxError: as :func:`qibox.selection.choose.choose`; nobody is left; or as
+            :func:`qibox.augment.rephrased.rephrased`.
     """
+    settled = None
+    if request.rephrase is not None and asking is not None:
+        settled = settle(run, request.rephrase, request.seed, asking)
     count = None if told is None else (lambda done: told("pool", done))
     choice = choose(run, request, keep=keep, told=count)
     known = pool_likeness(run, keep=keep, told=count)
@@ -70,6 +81,15 @@ def screened(
                 "allow the overlap",
                 fields=["allow_overlap"],
             ) from error
+    augment = choice.augment
+    if augment is not None and settled is not None:
+        found = rephrased.rephrased(run, settled, choice.chosen, rephrasing)
+        augment = replace(augment, rephrased=found)
+    variants = []
+    if augment is not None:
+        variants = variants_like(run, choice.chosen, known, augment, held_out)
+        gone = () if allow_overlap else (each.sample_id for each in variants)
+        augment = replace(augment, left_out=frozenset(gone))
     chosen = set(choice.chosen.to_pylist())
     screening = Screening(
         tuple(seen.overlaps),
@@ -78,8 +98,9 @@ def screened(
         {each.name: len(each.rows) for each in held_out.here},
         held_out.unchecked,
         allow_overlap,
+        tuple(variants),
     )
-    return replace(choice, screening=screening)
+    return replace(choice, augment=augment, screening=screening)
 
 
 class _Seen:

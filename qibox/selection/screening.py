@@ -12,7 +12,7 @@ LEFT_OUT = "left_out.parquet"  # beside the card: the evidence
 
 FINDINGS = pa.schema(
     [
-        ("sample_id", pa.string()),
+        ("sample_id", pa.string()),  # or a variant's
         ("like", pa.string()),  # the sample that it is like
         ("benchmark", pa.string()),  # of that one; null: it is of the selection itself
         ("distance", pa.float64()),  # of the pictures, [0, 1]; null where there are none
@@ -32,11 +32,12 @@ class Screening:
     checked: dict[str, int]  # samples of each benchmark
     unchecked: dict[str, str]  # benchmarks that are not here, and why
     allow_overlap: bool
+    variants: tuple[Finding, ...] = ()  # variants like a benchmark's; as the overlaps
 
     @property
     def findings(self) -> pa.Table:
         """A row of :data:`FINDINGS` for each, by sample_id."""
-        out = [(each, not self.allow_overlap) for each in self.overlaps]
+        out = [(each, not self.allow_overlap) for each in (*self.overlaps, *self.variants)]
         out += [(each, True) for each in self.duplicates]
         rows = [
             (each.sample_id, each.other, each.benchmark, each.distance, each.similarity, gone)
@@ -50,11 +51,13 @@ class Screening:
     @property
     def lineage(self) -> dict[str, Any]:
         """What of it goes into a selection's lineage."""
+        told = {"variants": len(self.variants)} if self.variants else {}
         return {
             "benchmarks": self.checked,
             "unchecked": sorted(self.unchecked),
             "overlaps": len(self.overlaps),
             "allow_overlap": self.allow_overlap,
+            **told,
             "duplicates": len(self.duplicates),
             "near_pictures": self.near_pictures,
             "findings_sha256": digest(self.findings.to_pylist()),

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.pool.chosen import chosen_rows
 from qibox.run.directory import Run
-from qibox.run.layout import pool_path, scores_path
+from qibox.run.layout import scores_path
 from qibox.selection.prompting import present, prompts
 from qibox.selection.variants import Augment, with_variants
 from qibox.tables import AUGMENTED, POOL, SELECTION
@@ -50,14 +51,8 @@ def write_shard(
 
 def selected_rows(run: Run, chosen: pa.Array) -> Iterator[pa.Table]:
     """Yield the chosen rows of each pool shard that has some."""
-    index, panel = run.pool_index(), run.manifest.panel
-    assert index is not None
-    for shard in range(len(index.keys)):
-        ids = run.storage.read_table(pool_path(shard), columns=["sample_id"])["sample_id"]
-        rows = pc.indices_nonzero(pc.is_in(ids, value_set=chosen))
-        if not len(rows):
-            continue
-        samples = run.storage.read_table(pool_path(shard)).take(rows)
+    panel = run.manifest.panel
+    for shard, samples in chosen_rows(run, chosen):
         scores = run.storage.read_table(scores_path(shard))
         place = pc.index_in(samples["sample_id"], value_set=scores["sample_id"].combine_chunks())
         yield as_selection(samples, scores.take(place), panel.prompt, panel.system)

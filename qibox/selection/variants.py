@@ -2,11 +2,12 @@
 
 A variant is a row like its sample's in all but picture or question; its sample_id is the sample's
 with a mark after it, and ``variant_of`` names the sample. It is trained on and nothing else: it is
-in no pool, so nobody scores it, chooses it, or evaluates on it.
+in no pool, so nobody scores it, chooses it, or evaluates on it. One that is like a benchmark's
+sample is left out (:mod:`qibox.selection.screen_variants`).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,15 @@ import pyarrow as pa
 
 from qibox.augment.paraphrases import Paraphrases
 from qibox.augment.pictures import CUT, LIGHT, QUALITY, picture_variant, pillow
+from qibox.augment.rephrased import Rephrased
 from qibox.manifests.panel import PanelManifest
 from qibox.selection.prompting import prompts
 from qibox.selection.read import first_images
 from qibox.tables import AUGMENTED
 
-_MARK = re.compile(r"~(picture|question)-\d+$")
+REFUSED = "refused.parquet"  # beside the card: wordings that do not ask the same
+
+_MARK = re.compile(r"~(picture|question|rephrased)-\d+$")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Augment:
     pictures: int  # of each that has one
     paraphrases: Paraphrases | None
     seed: int
+    rephrased: Rephrased | None = None
+    left_out: frozenset[str] = frozenset()  # variants that are not written
 
     @property
     def lineage(self) -> dict[str, Any]:
@@ -40,6 +46,8 @@ class Augment:
             found["pictures"] = {"each": self.pictures, **limits}
         if self.paraphrases is not None:
             found["paraphrases"] = self.paraphrases.lineage
+        if self.rephrased is not None:
+            found["rephrased"] = self.rephrased.lineage
         return found
 
 
@@ -55,6 +63,7 @@ def with_variants(table: pa.Table, augment: Augment, panel: PanelManifest) -> pa
     """
     ids = table["sample_id"].to_pylist()
     rows = [*_pictures(table, ids, augment), *_questions(ids, augment)]
+    rows = [row for row in rows if row[2]["sample_id"] not in augment.left_out]
     rows.sort(key=lambda row: row[0])  # each sample's in the order in which they were made
     source = np.array([at for at, _, _ in rows], np.int64)
     made = table.take(pa.array(source)).to_pylist()
@@ -79,19 +88,36 @@ def _pictures(table: pa.Table, ids: list[str], augment: Augment) -> Iterator[Mad
     if not augment.pictures:
         return
     for at, (name, images) in enumerate(zip(ids, table["images"].to_pylist(), strict=True)):
-        for number in range(1, augment.pictures + 1 if images else 1):
-            content = picture_variant(images[0]["bytes"], augment.seed, name, number)
-            if content is not None:
-                image = {"bytes": content, "path": None}
-                yield at, "picture", {"sample_id": f"{name}~picture-{number}", "images": [image]}
+        found = picture_variants(name, images[0]["bytes"], augment) if images else ()
+        for variant, content in found:
+            image = {"bytes": content, "path": None}
+            yield at, "picture", {"sample_id": variant, "images": [image]}
+
+
+def picture_variants(name: str, content: bytes, augment: Augment) -> Iterator[tuple[str, bytes]]:
+    """The variants' ids and bytes of a sample's picture; none of one that cannot be decoded."""
+    for number in range(1, augment.pictures + 1):
+        made = picture_variant(content, augment.seed, name, number)
+        if made is not None:
+            yield f"{name}~picture-{number}", made
 
 
 def _questions(ids: list[str], augment: Augment) -> Iterator[Made]:
-    if augment.paraphrases is None:
-        return
+    for at, kind, variant, question in question_variants(ids, augment):
+        yield at, kind, {"sample_id": variant, "question": question}
+
+
+def question_variants(ids: Sequence[str], augment: Augment) -> Iterator[tuple[int, str, str, str]]:
+    """Of which of the samples, of which kind, the variant's id and its question."""
     place = {name: at for at, name in enumerate(ids)}
-    seen: dict[int, int] = {}
-    for name, question in zip(*augment.paraphrases.rows.to_pydict().values(), strict=True):
-        if (at := place.get(name)) is not None:
-            seen[at] = number = seen.get(at, 0) + 1
-            yield at, "question", {"sample_id": f"{name}~question-{number}", "question": question}
+    by_kind: dict[str, pa.Table] = {}
+    if augment.paraphrases is not None:
+        by_kind["question"] = augment.paraphrases.rows
+    if augment.rephrased is not None:
+        by_kind["rephrased"] = augment.rephrased.kept
+    for kind, wordings in by_kind.items():
+        seen: dict[int, int] = {}
+        for name, question in zip(*wordings.to_pydict().values(), strict=True):
+            if (at := place.get(name)) is not None:
+                seen[at] = number = seen.get(at, 0) + 1
+                yield at, kind, f"{name}~{kind}-{number}", question

@@ -1,7 +1,8 @@
 """Write a selection: shard, card and, last, lineage. Whole or absent.
 
 Writes RUN/selections/<name>/: data/train-*.parquet, box.png, README.md, left_out.parquet where
-anybody was found to be like another sample, and selection.yaml. On a local disk the folder is made
+anybody was found to be like another sample, refused.parquet where questions were rephrased, and
+selection.yaml. On a local disk the folder is made
 under a name that starts with a dot and renamed, so that an older selection of that name lasts until
 the new one is whole; on an object store the lineage, put last, marks it whole.
 """
@@ -23,7 +24,7 @@ from qibox.selection.lineage import differences, lineage
 from qibox.selection.read import read_selection, read_selection_lineage
 from qibox.selection.screening import LEFT_OUT
 from qibox.selection.shard import write_shard
-from qibox.selection.variants import sample_of
+from qibox.selection.variants import REFUSED, sample_of
 
 
 def written_already(run: Run, choice: Choice) -> bool:
@@ -118,6 +119,8 @@ def _write(
     variants = write_shard(run, choice.chosen, folder, progress, choice.augment)
     if choice.screening is not None and len(findings := choice.screening.findings):
         run.storage.write_table(f"{folder}/{LEFT_OUT}", findings)
+    if choice.augment is not None and choice.augment.rephrased is not None:
+        run.storage.write_table(f"{folder}/{REFUSED}", choice.augment.rephrased.refused)
     keep(run.storage, f"{folder}/{FIGURE}", choice_figure(run, choice))
     run.storage.write_text(f"{folder}/README.md", dataset_card(run, choice, command, variants))
     run.storage.write_mapping(f"{folder}/{LINEAGE}", lineage(run, choice))

@@ -5,8 +5,8 @@ import yaml
 
 from qibox.engines.sources import fingerprint
 from qibox.errors import UsageError
+from qibox.manifests.common import as_name
 from qibox.policies.directory import (
-    as_name,
     model_directory,
     read_lineage,
     start_source,

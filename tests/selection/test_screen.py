@@ -7,15 +7,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from qibox.cli.main import cli
 from qibox.errors import QiboxError
 from qibox.mini.pool import iter_samples
 from qibox.run.directory import Run
 from qibox.selection.lineage import lineage
+from qibox.selection.read import read_selection
 from qibox.selection.request import OPEN_BOX, Request, Steering, at_random, by_box
 from qibox.selection.screen import screened
+from qibox.selection.write import write_selection
 from tests.runs import Row, manifest, sample, write_run
 
 HELD_OUT = list(iter_samples("heldout", 12))
@@ -123,6 +125,61 @@ def test_a_dry_run_keeps_nothing_and_the_real_one_its_signatures(tmp_path: Path)
     told.clear()
     assert screened(run, limited(3), told=lambda what, _: told.append(what)) == first
     assert told == []
+
+
+def held_out_picture(question: str, light: float = 1.0) -> list[Row]:
+    """A sample with a held-out picture, lit otherwise, and a question."""
+    held = HELD_OUT[3]
+    picture = Image.open(io.BytesIO(held["image"]["bytes"])).convert("RGB")
+    buffer = io.BytesIO()
+    ImageEnhance.Brightness(picture).enhance(light).save(buffer, "PNG")
+    return [sample("x", 5, 4, question=question, image=buffer.getvalue(), risk=held["risk"])]
+
+
+def test_a_wording_that_makes_a_sample_like_a_benchmark_s_is_left_out(tmp_path: Path) -> None:
+    asked, other = HELD_OUT[3]["question"], "what is this about , then ?"
+    run = write_run(tmp_path / "run", [*pool()[:4], *held_out_picture(other)])
+    file = tmp_path / "wordings.csv"
+    file.write_text(f'sample_id,question\nx,"{asked.upper()}"\nx,"and this ?"\ns1,"{asked}"\n')
+    request = limited(None, paraphrases=str(file))
+    choice = screened(run, request)
+    assert choice.screening is not None
+    assert choice.screening.overlaps == ()  # with its own question it is like none
+    (found,) = choice.screening.variants
+    assert (found.sample_id, found.benchmark) == ("x~question-1", "mini-heldout")
+    assert (found.other, found.similarity) == (HELD_OUT[3]["sample_id"], 1.0)
+    assert lineage(run, choice)["screened"]["variants"] == 1
+    write_selection(run, choice)
+    data = read_selection(run.storage, "default", ["sample_id"])["sample_id"].to_pylist()
+    assert [name for name in data if "~" in name] == ["s1~question-1", "x~question-2"]
+    rows = run.storage.read_table("selections/default/left_out.parquet").to_pylist()
+    assert [(row["sample_id"], row["left_out"]) for row in rows] == [("x~question-1", True)]
+    assert "1 variants like a benchmark's sample, left out" in run.storage.read_text(
+        "selections/default/README.md"
+    )
+    allowed = screened(run, request, allow_overlap=True)
+    assert allowed.screening is not None
+    assert allowed.screening.findings.to_pylist()[0]["left_out"] is False
+    assert allowed.augment is not None
+    assert not allowed.augment.left_out
+
+
+def test_a_picture_that_is_made_like_a_benchmark_s_is_left_out(tmp_path: Path) -> None:
+    # Lit by a tenth less it lies 0.09 away, beyond the limit of 0.04; a variant or two of the
+    # twenty-four are lit up again and cut little.
+    asked = HELD_OUT[3]["question"]
+    run = write_run(tmp_path / "run", [*pool()[:4], *held_out_picture(asked, 0.9)])
+    choice = screened(run, limited(None, augment=24))
+    assert choice.screening is not None
+    assert choice.screening.overlaps == ()
+    found = {each.sample_id for each in choice.screening.variants}
+    assert 1 <= len(found) <= 3
+    assert all(name.startswith("x~picture-") for name in found)
+    write_selection(run, choice)
+    written = read_selection(run.storage, "default", ["sample_id"])["sample_id"].to_pylist()
+    made = {name for name in written if name.startswith("x~")}
+    assert made == {f"x~picture-{n}" for n in range(1, 25)} - found
+    assert len(written) == 5 + 5 * 24 - len(found)
 
 
 def test_the_pool_of_a_benchmark_is_not_compared_with_itself(tmp_path: Path) -> None:
