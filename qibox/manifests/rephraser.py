@@ -14,7 +14,7 @@ RephraserKind = Literal["generative", "grammar"]
 
 
 class RephraserManifest(Manifest):
-    """How chosen questions are put into other words, for `qibox select --rephrase`.
+    """How chosen questions are put into other words.
 
     generative asks a model; grammar takes another of the wordings that a miniature world has for
     what a sample asks.
