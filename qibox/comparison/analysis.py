@@ -112,12 +112,12 @@ def first_judge(plan: ComparisonManifest, there: Sequence[str]) -> str:
 
     One that is asked of the last step alone never decides beside another.
     """
-    named, last = _judge_names(plan.judges), _judge_names(plan.last_judges)
+    named, last = judge_names(plan.judges), judge_names(plan.last_judges)
     rest = [judge for judge in there if judge not in last] or list(there)
     return next((judge for judge in named if judge in there), rest[0])
 
 
-def _judge_names(judges: Sequence[str]) -> list[str]:
+def judge_names(judges: Sequence[str]) -> list[str]:
     """What judges are called in tables; a manifest's path ends in its name."""
     return [judge.rpartition("/")[2].removesuffix(".yaml") for judge in judges]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qibox.comparison.analysis import first_judge, judge_names
 from qibox.comparison.design import Replicate
 from qibox.comparison.replicates import world_name
 from qibox.errors import UsageError
@@ -87,15 +88,21 @@ def _rows(plan: ComparisonManifest, folder: str) -> pa.Table:
 
 
 def _whole(plan: ComparisonManifest, table: pa.Table, last: int) -> set[Place]:
-    """Replicates of which every arm has the primary measure after the last step."""
+    """Replicates of which every arm has the primary measure after the last step.
+
+    By the judge that decides here: ratings of another answer another question.
+    """
     rated = pc.field("judge").is_valid() & pc.field("value").is_valid()
     primary = (pc.field("measure") == plan.measure) & (pc.field("among") == plan.among)
     found = table.filter(primary & rated & (pc.field("step") == last))
+    there = found["judge"].unique().to_pylist()
+    deciding = judge_names(plan.judges)[:1] or ([first_judge(plan, there)] if there else [])
+    found = found.filter(pc.field("judge").isin(deciding))
     arms: dict[Place, set[str]] = {}
     for place, arm in zip(places_of(found), found["arm"].to_pylist(), strict=True):
         arms.setdefault(place, set()).add(arm)
     wanted = {arm.name for arm in plan.arms}
-    return {place for place, there in arms.items() if wanted <= there}
+    return {place for place, trained in arms.items() if wanted <= trained}
 
 
 def places_of(table: pa.Table) -> list[Place]:
