@@ -113,11 +113,11 @@ class JudgeResponses(Stage[Judge]):
 
     def rows_to_mend(self, storage: Storage, unit: Unit, reason: str | None) -> int:
         """Judgments that waited for a response that is there now, and failed ones to ask again."""
-        (responses,) = unit.inputs
-        if not storage.exists(responses):  # it will be made anew, and the judgments follow it
+        files = (*unit.inputs, unit.path)
+        try:
+            said, judged = (one_chunk(storage.read_table(f, ["reason"])["reason"]) for f in files)
+        except FileNotFoundError:  # responses that will be made anew, and the judgments follow them
             return 0
-        files = (unit.path, responses)
-        judged, said = (one_chunk(storage.read_table(f, ["reason"])["reason"]) for f in files)
         return int(rows_to_ask(judged, said, reason).sum())
 
     def mend(self, tool: Judge, storage: Storage, units: Sequence[Unit], tell: TellRows) -> None:
@@ -167,12 +167,12 @@ class JudgeResponses(Stage[Judge]):
         home, shard, k = units[0].home, units[0].shard, self.samples
         models = self.panel or tuple(unit.model for unit in units)
         paths = {model: judgments_path(self.judge.name, model, shard, home) for model in models}
-        judged = [model for model in models if storage.exists(paths[model])]
         sources = self._responses(units[0], models)
-        sources += [Source(paths[model], JUDGMENTS.names, k) for model in judged]
+        sources += [Source(paths[m], JUDGMENTS.names, k, optional=True) for m in models]
         patches = {unit.model: Patch(JUDGMENTS) for unit in units}
         start = 0
         with slices(storage, sources, units[0].samples) as parts:
+            judged = [model for model in models if paths[model] in parts.there]
             for pool, *tables in parts:
                 said = dict(zip(models, tables, strict=False))
                 old = dict(zip(judged, tables[len(models) :], strict=True))

@@ -5,7 +5,7 @@ rows a sample. So equal positions belong together: nothing is joined, and memory
 not a shard.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,6 +30,7 @@ class Source:
     path: str
     columns: Sequence[str]
     per_sample: int = 1
+    optional: bool = False  # left out where there is no such file
 
 
 class Rows(Protocol):
@@ -96,7 +97,7 @@ def _batches(parquet: pq.ParquetFile, columns: list[str], rows: int) -> Iterator
 
 
 class Slices:
-    """The tables of a shard side by side: iterate, once, over one table for each source."""
+    """The tables of a shard side by side: iterate, once, over one table for each source there."""
 
     def __init__(
         self,
@@ -112,6 +113,11 @@ class Slices:
         self._editions = editions  # of the sources' files, by path
         self._samples = samples
         self._left = total
+
+    @property
+    def there(self) -> Set[str]:
+        """The files of the sources that are read; an optional one may not be among them."""
+        return self._editions.keys()
 
     def inputs_edition(self, unit: Unit) -> str | None:
         """The joint edition of the files that a unit is made of, all of them sources here."""
@@ -155,12 +161,22 @@ def slices(
 
     All sources must have the first one's samples in the first one's order; this is checked. Ends
     after ``total`` samples where that is given, though a source has more.
+
+    Raises:
+        FileNotFoundError: there is no such file of a source that is not optional.
     """
     with ExitStack() as stack:
-        opened = [_open(stack, storage, source, samples) for source in sources]
-        readers = [rows for rows, _ in opened]
-        editions = {s.path: edition for s, (_, edition) in zip(sources, opened, strict=True)}
-        yield Slices(readers, sources, editions, samples=samples, total=total)
+        there, readers, editions = [], [], {}
+        for source in sources:
+            try:
+                rows, editions[source.path] = _open(stack, storage, source, samples)
+            except FileNotFoundError:
+                if source.optional:
+                    continue
+                raise
+            there.append(source)
+            readers.append(rows)
+        yield Slices(readers, there, editions, samples=samples, total=total)
 
 
 def _open(

@@ -157,6 +157,27 @@ def test_killed_while_a_model_answers_the_same_command_goes_on(
     assert len(requests) - inputs <= 4 * units
 
 
+def test_failed_rows_are_asked_again_and_no_file_whether_it_is_there(
+    store: Store, data: Path, endpoint: Endpoint
+) -> None:
+    """Whoever opens it learns that; to ask first is a HEAD, and a LIST where it is not there."""
+    out = "s3://bucket/failing"
+    endpoint.ailing = {"ada on what is 3 ": 500}
+    some = ("--limit", 2 * SHARD, "--max-reject-rate", 1)
+    assert qibox(*asked(data, out), *some) == Done(0, "", "")
+    endpoint.ailing = {}
+    store.take()
+    again = qibox(*asked(data, out), *some, "--retry-failed")
+    assert (again.status, again.stderr) == (0, "")
+    requests = of_work(store.take())
+    tables = [each for each in requests if each[1].endswith(".parquet")]
+    assert kinds(tables)["HEAD"] == 0
+    assert {*puts(requests)} == {
+        f"failing/judgments/judge={GRM}/model=ada/shard-00001.parquet",
+        "failing/scores/shard-00001.parquet",
+    }
+
+
 def test_the_other_commands_read_and_write_there(run: tuple[str, Requests]) -> None:
     out, _ = run
     chosen = qibox("select", out, "--q-band", 1, 10, "--u-min", 0)
