@@ -113,32 +113,27 @@ def run_turn(
         if parsed.view_as(StandardOptions).runner is None:
             _run_here(root, turn, list(options), beside, allow_remote_code)
         else:
-            _run_elsewhere(root, turn, parsed, allow_remote_code)
+            _run_by(root, turn, parsed, allow_remote_code)
 
 
 def _run_here(
     root: str, turn: Turn, options: list[str], beside: int, allow_remote_code: bool
 ) -> None:
-    """Run it on threads of this process, unless options of its runner ask for other ways."""
-    own = not any("direct_" in option for option in options)
+    """Run it on threads of this process."""
     threads = 1
-    if own and turn.light:
+    if turn.light:
         # The runner works through a stage on so many threads in its in-memory mode too; what it
         # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
         threads = 1 + beside if beside else os.cpu_count() or 1  # most wait for a process
         options = [*options, f"--direct_num_workers={threads}"]
     pipeline = beam.Pipeline(FnApiRunner(), _Options(options))
-    with posted(turn.shards() if own else []) as board:
-        if own:
-            build_here(pipeline, root, turn, allow_remote_code, threads=threads, board=board)
-        else:
-            build(pipeline, root, turn, allow_remote_code)
+    with posted(turn.shards()) as board:
+        build_here(pipeline, root, turn, allow_remote_code, threads=threads, board=board)
         pipeline.run()  # to its end
 
 
-def _run_elsewhere(
-    root: str, turn: Turn, options: PipelineOptions, allow_remote_code: bool
-) -> None:
+def _run_by(root: str, turn: Turn, options: PipelineOptions, allow_remote_code: bool) -> None:
+    """Run it by the runner that the options name."""
     on_dask = is_dask(options)
     key = uuid.uuid4().hex if on_dask else None
     if on_dask:
@@ -177,6 +172,9 @@ def parse_options(options: Sequence[str]) -> PipelineOptions:
     _check_options(tuple(options))
     parsed = PipelineOptions(list(options))  # anew for each pipeline, as runners write into it
     name_in_full(parsed)
+    named = parsed.view_as(StandardOptions)
+    if named.runner is None and any("direct_" in option for option in options):
+        named.runner = FnApiRunner.__name__  # that these options are of; Beam would try another
     return parsed
 
 
