@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
 
+CONDUCT = ("save_every", "overwrite", "report_to", "snapshots", "on_alarm")  # of no recipe
+
 
 @click.command(short_help="Train a policy on a selection, by GRPO with reflection and correction.")
 @click.argument("run", default=DEFAULT_RUN)
@@ -144,7 +146,6 @@ def command(
     """
     from qibox.cli import console
     from qibox.grpo.judge_place import check_place, settled_judge
-    from qibox.grpo.lengths import left_out
     from qibox.grpo.reporting import reporters
     from qibox.grpo.snapshots import check_snapshots
     from qibox.grpo.training_plan import changes, resolve_training, trained_already, training_judge
@@ -152,7 +153,6 @@ def command(
     from qibox.manifests.load import load_manifest
     from qibox.manifests.recipe import RecipeManifest
     from qibox.run.directory import Run
-    from qibox.selection.read import read_selection
 
     console.err.quiet = os.environ.get("RANK", "0") != "0"  # of several processes one tells
     opened = Run.open(run)
@@ -162,15 +162,10 @@ def command(
     overwrite, folder = options["overwrite"], f"{run}/policies/{name}"
     if dry_run:
         _print_plan(plan, folder, None if overwrite else changes(opened.storage, plan))
-        if plan.policy_revision is not None:
-            left = left_out(read_selection(opened.storage, selection), wanted)
-            if left is not None:
-                console.out.print(f"# {left}", soft_wrap=True)
+        _print_left_out(opened, plan, wanted)
         return
     reporters(options["report_to"])
-    count = int(os.environ.get("WORLD_SIZE", processes or 1))
-    if accelerate_config is not None:
-        count = _shared(accelerate_config, wanted, processes)
+    count = _process_count(accelerate_config, wanted, processes)
     check_place(judge, wanted, count)
     check_snapshots(options["snapshots"], wanted.steps)
     plan = plan.model_copy(update={"judge": settled_judge(judge)})
@@ -179,13 +174,17 @@ def command(
         return
     if count > 1 and "WORLD_SIZE" not in os.environ:
         raise SystemExit(launched(count, sys.argv[1:]))
-    conduct = {
-        option: options[option]
-        for option in ("save_every", "overwrite", "report_to", "snapshots", "on_alarm")
-    }
-    url = None if judge.model is None else judge.model.at
-    _train(opened, plan, wanted, folder, conduct | {"judge_at": url})
+    conduct = {option: options[option] for option in CONDUCT}
+    conduct["judge_at"] = None if judge.model is None else judge.model.at
+    _train(opened, plan, wanted, folder, conduct)
     console.err.print(f"policy in {folder}; compare it with `qibox eval {run} --policy {name}`")
+
+
+def _process_count(config: str | None, recipe: "RecipeManifest", processes: int | None) -> int:
+    """How many processes train; accelerate's configuration is taken on where one is given."""
+    if config is not None:
+        return _shared(config, recipe, processes)
+    return int(os.environ.get("WORLD_SIZE", processes or 1))
 
 
 def _shared(path: str, recipe: "RecipeManifest", processes: int | None) -> int:
@@ -279,3 +278,16 @@ def _print_plan(plan: "TrainingPlan", folder: str, changed: list[str] | None) ->
     console.out.print(yaml.safe_dump(content, sort_keys=False), end="", soft_wrap=True)
     for note in notes:
         console.out.print(f"# {note}", soft_wrap=True)
+
+
+def _print_left_out(run: "Run", plan: "TrainingPlan", recipe: "RecipeManifest") -> None:
+    """Print, as a comment, which samples are too long; only where the weights are here to tell."""
+    from qibox.cli import console
+    from qibox.grpo.lengths import left_out
+    from qibox.selection.read import read_selection
+
+    if plan.policy_revision is None:
+        return
+    left = left_out(read_selection(run.storage, plan.selection), recipe)
+    if left is not None:
+        console.out.print(f"# {left}", soft_wrap=True)

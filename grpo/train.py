@@ -30,7 +30,7 @@ from qibox.grpo.configuring import load_policy, training_arguments
 from qibox.grpo.data import asked_as, training_dataset
 from qibox.grpo.judge_place import asked_judge, second_judge
 from qibox.grpo.judging import SelectionJudge
-from qibox.grpo.learning import Conduct, learn, of_main
+from qibox.grpo.learning import Conduct, Learned, learn, of_main
 from qibox.grpo.lengths import context_of, short_enough
 from qibox.grpo.monitors.held_out import held_out
 from qibox.grpo.monitors.probes import Probes
@@ -100,10 +100,8 @@ def train(
     main = os.environ.get("RANK", "0") == "0"
     if main:
         check_room(run.storage, recipe, save_every)
-    local = run.storage.is_local
-    events = run.storage.path(f"{unfinished.folder}/tensorboard") if local else None
     with ExitStack() as stack:
-        stack.enter_context(tracking(report_to, events))
+        stack.enter_context(tracking(report_to, _events(run.storage, unfinished)))
         judge = second = None  # before this process settles on its own card
         if main:
             judge = stack.enter_context(asked_judge(plan.judge, judge_at, recipe))
@@ -122,14 +120,12 @@ def train(
         snapshot = partial(_snapshot, run.storage, plan, recipe, snapshots, started)
         conduct = Conduct(on_step, save_every, on_alarm, tell, snapshot)
         learned = learn(trainer, unfinished, rollouts, recipe.monitors, conduct)
-        save_policy(trainer, recipe, plan.policy, Path(arguments.output_dir))
-        arguments.distributed_state.wait_for_everyone()
-        if main:
-            lineage = _lineage(plan, learned.rows, time.monotonic() - started, trainer)
-            lineage["rolled_back"] = learned.rolled_back
-            scratch = Path(arguments.output_dir)
-            _keep(run.storage, unfinished, scratch, lineage, learned.rows, recipe)
-        arguments.distributed_state.wait_for_everyone()  # the directory is the main process's
+        _keep(run.storage, unfinished, plan, recipe, trainer, learned, started)
+
+
+def _events(storage: Storage, unfinished: Unfinished) -> str | None:
+    """Where trackers' events go; elsewhere they lie in scratch until the training's end."""
+    return storage.path(f"{unfinished.folder}/tensorboard") if storage.is_local else None
 
 
 def _watched_trainer(
@@ -189,12 +185,32 @@ def _snapshot(
 def _keep(
     storage: Storage,
     unfinished: Unfinished,
+    plan: TrainingPlan,
+    recipe: RecipeManifest,
+    trainer: Any,
+    learned: Learned,
+    started: float,
+) -> None:
+    """Save the trained policy, which all processes do together, and put it in its place."""
+    scratch = Path(trainer.args.output_dir)
+    save_policy(trainer, recipe, plan.policy, scratch)
+    trainer.accelerator.wait_for_everyone()
+    if trainer.accelerator.is_main_process:
+        lineage = _lineage(plan, learned.rows, time.monotonic() - started, trainer)
+        lineage["rolled_back"] = learned.rolled_back
+        _place(storage, unfinished, scratch, lineage, learned.rows, recipe)
+    trainer.accelerator.wait_for_everyone()  # the directory is the main process's
+
+
+def _place(
+    storage: Storage,
+    unfinished: Unfinished,
     scratch: Path,
     lineage: dict[str, Any],
     rows: list[Metrics],
     recipe: RecipeManifest,
 ) -> None:
-    """Put the trained policy from scratch in its place, whole."""
+    """Put the trained policy from scratch in its place, whole, with curves, card and lineage."""
     # Events lie in scratch where the run lies on a storage that is not this machine's.
     for made, part in ((MODEL, MODEL), (ADAPTER, ADAPTER), ("runs", "tensorboard")):
         if Path(scratch, made).is_dir():
