@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 GRM = "grm"  # the judge's name, and its model's
+HELD_S = 3600.0  # that a request which is held waits: far longer than any test holds one
 Reply = Callable[[str, int], str]  # to a prompt under a seed
 
 
@@ -80,8 +81,13 @@ def serving(port: int = 0) -> Iterator[Endpoint]:
 
 
 def write_endpoint(folder: Path, url: str, models: Sequence[str] = ("ada", "bay")) -> None:
-    """Write the manifests; K is 2."""
-    settings = {"base_url": url, "attempts": 1, "concurrency": 8}
+    """Write the manifests; K is 2.
+
+    A request is given up after ``HELD_S`` alone: a test holds it until all is as it wants, which on
+    a busy machine takes a new worker minutes.
+    """
+    patience = {"request_timeout_s": HELD_S, "deadline_s": HELD_S}
+    settings = {"base_url": url, "attempts": 1, "concurrency": 8, **patience}
     spec = {"engine": "openai", "settings": settings}
     panel = {
         "name": "asked",

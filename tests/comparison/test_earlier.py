@@ -1,4 +1,4 @@
-"""Which replicates of another comparison's folder count: those that this plan's judge rated whole."""
+"""Which replicates of another folder count: those of which this plan's judge rated every arm."""
 
 from pathlib import Path
 

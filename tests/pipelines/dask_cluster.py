@@ -21,6 +21,7 @@ import psutil
 from qibox.pipelines import kept
 
 QIBOX = Path(sys.executable).parent / "qibox"
+PATIENCE_S = 900.0  # a worker imports for seconds when it starts: minutes on a busy machine
 
 
 def free_port() -> int:
@@ -29,8 +30,8 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < end, "it never came to it"
         time.sleep(0.02)
@@ -97,6 +98,11 @@ class Cluster:
         before = self.workers()
         os.kill(next(iter(before.values())), signal.SIGKILL)
         wait_until(lambda: len({*self.workers().values()} - {*before.values()}) == 1)
+
+    def queued(self) -> int:
+        """How many tasks workers were given and have not begun."""
+        with self.client() as client:
+            return sum(client.run(lambda dask_worker: len(dask_worker.state.ready)).values())
 
     def kill_engines(self) -> None:
         """Kill the processes in which workers run models, where one is loaded."""
