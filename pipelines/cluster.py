@@ -15,6 +15,9 @@ from qibox.errors import QiboxError, UsageError
 
 GPU = "GPU"  # Dask's resource: what `dask worker --resources GPU=1` says that a worker has
 PORT = 8786  # Dask's own
+# After how long a cluster gives a worker up that was lost, and whoever starts it again: 15 s by
+# default, in which a busy machine starts none.
+LOST = "distributed.deploy.lost-worker-timeout"
 
 SLURM = """\
 # A Dask cluster of SLURM jobs, a worker each. On a login or head node, where qibox is installed:
@@ -24,8 +27,10 @@ SLURM = """\
 # scheduler's port runs code as you: where others use the network, give Dask certificates (TLS).
 import threading
 
+import dask
 from dask_jobqueue import SLURMCluster
 
+dask.config.set({{"{lost}": "10 minutes"}})  # a worker that died starts again meanwhile
 cluster = SLURMCluster(
     cores=1,  # a thread, and so a model, a worker
     processes=1,
@@ -54,6 +59,7 @@ def local_cluster(workers: int, port: int, gpus: Sequence[str]) -> Iterator[str]
         QiboxError: it could not be started: the port is taken, say.
     """
     try:
+        import dask
         from distributed import Nanny, Scheduler, SpecCluster
     except ImportError as error:
         raise UsageError(
@@ -61,6 +67,7 @@ def local_cluster(workers: int, port: int, gpus: Sequence[str]) -> Iterator[str]
         ) from error
     options = {"host": "127.0.0.1", "port": port, "dashboard": False, "dashboard_address": None}
     start: Any = SpecCluster  # distributed leaves it untyped
+    dask.config.set({LOST: "1 day"})  # each is started again by its nanny, which is in this process
     try:
         cluster = start(
             scheduler={"cls": Scheduler, "options": options},
@@ -94,6 +101,7 @@ def _worker(gpus: Sequence[str], some: bool) -> dict[str, Any]:
 def slurm_script(workers: int, gpus: int) -> str:
     """A script that starts a cluster of SLURM jobs with dask-jobqueue, ``gpus`` a worker."""
     return SLURM.format(
+        lost=LOST,
         workers=workers,
         cpus=8,
         memory="64GB",

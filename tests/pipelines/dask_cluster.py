@@ -21,7 +21,8 @@ import psutil
 from qibox.pipelines import kept
 
 QIBOX = Path(sys.executable).parent / "qibox"
-PATIENCE_S = 900.0  # a worker imports for seconds when it starts: minutes on a busy machine
+PATIENCE_S = 300.0  # a worker imports for seconds when it starts: minutes on a busy machine
+HASTY = {"DASK_DISTRIBUTED__DEPLOY__LOST_WORKER_TIMEOUT": "1s"}
 
 
 def free_port() -> int:
@@ -39,7 +40,10 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 @dataclass
 class Cluster:
-    """A scheduler and two workers, which may be killed and started again."""
+    """A scheduler and two workers, which may be killed and started again.
+
+    Dask itself would give a worker up that takes a second to start again, as any does.
+    """
 
     folder: Path
     port: int = field(default_factory=free_port)
@@ -62,7 +66,7 @@ class Cluster:
         started = subprocess.Popen(
             [QIBOX, "cluster", "local", "--workers", "2", "--port", str(self.port)],
             cwd=self.folder,
-            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}"},
+            env={**os.environ, "PATH": f"{self.folder}:{os.environ['PATH']}", **HASTY},
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
