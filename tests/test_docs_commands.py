@@ -98,7 +98,7 @@ NOT_HERE = {  # pattern of a command: why nothing here can run it
     r"score .*--runner=(Flink|Portable)Runner.*": "a Flink cluster, or workers in containers",
     r"serve .+": "a GPU; without, the server of tests/engines/test_vllm.py",
     r"train .*--judge-gpus .*": "GPUs",
-    r"(train|value|score|profile|compare) .*/lab-0.*": "a laboratory; a toy in tests/laboratory",
+    r"(train|value|score|profile|compare) .*/lab-[01].*": "a laboratory; a toy in tests/laboratory",
 }
 
 
