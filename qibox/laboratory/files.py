@@ -82,7 +82,7 @@ def write_record(plan: Plan, storage: Storage) -> None:
         },
         "weak_spots": {n: weak_spots(p) for n, p in {POLICY: cast.policy, **cast.panel}.items()},
     }
-    storage.write_text(RECORD, _dumped(record))
+    storage.write_text(RECORD, dumped(record))
 
 
 def weak_spots(persona: Persona) -> dict[str, list[str]]:
@@ -118,7 +118,7 @@ def _row(sample: dict[str, Any]) -> dict[str, Any]:
 def write_manifests(plan: Plan, storage: Storage) -> None:
     """Write a pool, a held-out pool, a panel, a recipe and a suite that name these files."""
     for name, manifest in manifests(plan, Path(storage.root).resolve()):
-        storage.write_text(f"{name}.yaml", _dumped(manifest))
+        storage.write_text(f"{name}.yaml", dumped(manifest))
 
 
 def manifests(plan: Plan, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -132,14 +132,14 @@ def manifests(plan: Plan, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         for name in plan.cast.panel
     }
     about = f"Two relatives of {world.name}'s start policy, kinship {plan.kinship}, five strangers."
-    yield "panel", shipped | _head(world.name, about) | {"models": models}
+    yield "panel", shipped | head(world.name, about) | {"models": models}
     recipe = load_manifest(RecipeManifest, "mini").model_dump(mode="json", exclude_unset=True)
     about = f"GRPO with reflection and correction for the start policy of {world.name}."
     policy = {"policy": str(folder / MODELS / POLICY), "judge": JUDGE}
-    yield "recipe", recipe | _head(world.name, about) | policy
+    yield "recipe", recipe | head(world.name, about) | policy
     heldout = {"label": "held out", "pool": str(folder / "heldout.yaml")}
     about = f"The held-out pool of {world.name}."
-    yield "suite", _head(world.name, about) | {"benchmarks": [heldout]}
+    yield "suite", head(world.name, about) | {"benchmarks": [heldout]}
 
 
 def _pool(plan: Plan, folder: Path, name: str, split: Split) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _pool(plan: Plan, folder: Path, name: str, split: Split) -> dict[str, Any]:
     about = f"The {'held-out ' if heldout else ''}pool of the laboratory world {plan.world.name}."
     told = ("question", "image", "category", "severity", "risk")
     return {
-        **_head(pool_name(plan.world, split), about),
+        **head(pool_name(plan.world, split), about),
         "format": "parquet",
         "path": str(folder / f"{name}.parquet"),
         "columns": {"sample_id": "number", **{each: each for each in told}, "meta": list(META)},
@@ -158,9 +158,11 @@ def _pool(plan: Plan, folder: Path, name: str, split: Split) -> dict[str, Any]:
     }
 
 
-def _head(name: str, about: str) -> dict[str, str]:
+def head(name: str, about: str) -> dict[str, str]:
+    """What every manifest of a laboratory begins with."""
     return {"name": name, "about": about, "source": SOURCE}
 
 
-def _dumped(fields: dict[str, Any]) -> str:
+def dumped(fields: dict[str, Any]) -> str:
+    """A manifest's text."""
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

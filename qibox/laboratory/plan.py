@@ -8,6 +8,7 @@ from qibox.errors import UsageError
 from qibox.mini.train.lab_cast import Cast, Steps, draw_cast
 from qibox.mini.world import World
 from qibox.mini.worlds import find_world
+from qibox.mini_judges.study import Study
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,15 @@ class Size:
     pool: int
     heldout: int
     steps: Steps
+    study: Study  # of each judge, if there are any
 
 
 SIZES: dict[str, Size] = {
-    "full": Size(5000, 1000, Steps(trunk=400, panel=400, policy=800)),
+    "full": Size(5000, 1000, Steps(trunk=400, panel=400, policy=800), Study()),
+    # to try what is around the models
     "toy": Size(
-        100, 40, Steps(trunk=3, panel=1, policy=1, batch=8)
-    ),  # to try what is around the models
+        100, 40, Steps(trunk=3, panel=1, policy=1, batch=8), Study(steps=1, asked=2, tokenized=60)
+    ),
 }
 
 

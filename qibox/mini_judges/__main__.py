@@ -9,10 +9,7 @@ busy machine.
 import argparse
 import logging
 import os
-import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,90 +19,12 @@ from qibox.torchvision_ops import declare_missing_operators
 declare_missing_operators()
 
 import torch  # noqa: E402
-from transformers import Qwen2_5_VLProcessor  # noqa: E402
 
 from qibox.manifests import JudgeManifest, load_manifest  # noqa: E402
-from qibox.mini.shipped import MINI  # noqa: E402
-from qibox.mini.train.making import ALIGN_STEPS, repeatable, save  # noqa: E402
-from qibox.mini_judges.architecture import Size, build_model  # noqa: E402
-from qibox.mini_judges.learning import JudgeTrainer  # noqa: E402
-from qibox.mini_judges.lessons import SORTED_AT_ONCE, Encoder, PaperBatch, batches  # noqa: E402
-from qibox.mini_judges.papers import EASY, FULL, Grade, Paper, papers  # noqa: E402
-from qibox.mini_judges.responses import Said, answered, drawn  # noqa: E402
-from qibox.mini_judges.tokens import build_processor, build_tokenizer  # noqa: E402
-
-BATCH = 24
-TOKENIZED = 3000  # papers that the tokenizer is trained on
-ASKED = 600  # scenes that each panel model answers twice
-
-
-@dataclass(frozen=True)
-class Course:
-    """What sets one judge apart."""
-
-    size: Size
-    seed: int
-
-
-@dataclass(frozen=True)
-class Term:
-    """A part of the training, with a schedule of its own."""
-
-    steps: int
-    rate: float
-    easy: float  # share of the steps, at the beginning, whose papers have no codes
-
-
-COURSES = {
-    "grm-mini": Course(Size(hidden=128, layers=3, inner=256, vocabulary=1280), seed=1),
-    "grm-mini-b": Course(Size(hidden=96, layers=4, inner=224, vocabulary=1216), seed=2),
-}
-TERMS = (Term(steps=800, rate=3e-3, easy=0.65), Term(steps=600, rate=1.5e-3, easy=0.4))
-
-
-class Stream:
-    """Papers without end for one judge, the same for the same key."""
-
-    def __init__(self, manifest: JudgeManifest, said: list[Said], key: str) -> None:
-        self._manifest = manifest
-        self._key = key
-        self._rng = random.Random(key)
-        self._responses = drawn(key, said)
-
-    def papers(self, size: int, grade: Grade) -> list[Paper]:
-        """The next papers."""
-        return papers(self._manifest, self._responses, self._rng, size, grade)
-
-    def batches(self, encoder: Encoder, grade: Grade) -> Iterator[PaperBatch]:
-        """All that follow, in batches."""
-        drawing = iter(lambda: self.papers(SORTED_AT_ONCE * BATCH, grade), None)
-        return batches(encoder, drawing, BATCH, self._key)
-
-
-def teach(
-    name: str, said: list[Said], terms: Sequence[Term]
-) -> tuple[JudgeTrainer, Qwen2_5_VLProcessor]:
-    """Train one judge on responses that models gave and others that are drawn."""
-    manifest, course = load_manifest(JudgeManifest, name), COURSES[name]
-    key = f"{name}-{course.seed}"
-    stream = Stream(manifest, said, key)
-    tokenizer = build_tokenizer(stream.papers(TOKENIZED, FULL), course.size.vocabulary)
-    processor = build_processor(tokenizer)
-    trainer = JudgeTrainer(build_model(tokenizer, course.size, course.seed), processor, MINI)
-    trainer.align(ALIGN_STEPS)
-    for number, term in enumerate(terms):
-        if number:
-            trainer.model.half().float()  # as it would be saved
-            stream = Stream(manifest, said, f"{key}-{number + 1}")
-        study(trainer, Encoder(processor), stream, term, name)
-    return trainer, processor
-
-
-def study(trainer: JudgeTrainer, encoder: Encoder, stream: Stream, term: Term, name: str) -> None:
-    """Train through one term: easy papers first."""
-    easy = islice(stream.batches(encoder, EASY), int(term.easy * term.steps))
-    lessons = chain(easy, stream.batches(encoder, FULL))
-    trainer.fit(lessons, term.steps, term.rate, see=True, name=name)
+from qibox.mini.train.making import repeatable, save  # noqa: E402
+from qibox.mini_judges.responses import answered  # noqa: E402
+from qibox.mini_judges.study import Study  # noqa: E402
+from qibox.mini_judges.teaching import COURSES, TERMS, teach  # noqa: E402
 
 
 def main() -> None:
@@ -114,7 +33,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="directory to write judges under")
     parser.add_argument("--judges", nargs="+", choices=COURSES, default=list(COURSES))
     parser.add_argument("--steps", type=int, default=None, help="of each term; for trials")
-    parser.add_argument("--asked", type=int, default=ASKED, help="scenes each panel model answers")
+    parser.add_argument(
+        "--asked", type=int, default=Study().asked, help="scenes each panel model answers"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("qibox").setLevel(logging.INFO)
@@ -122,7 +43,9 @@ def main() -> None:
     terms = [replace(term, steps=options.steps or term.steps) for term in TERMS]
     with repeatable():
         for name in options.judges:
-            trainer, processor = teach(name, answered(name, options.asked), terms)
+            manifest = load_manifest(JudgeManifest, name)
+            said = answered(name, options.asked)
+            trainer, processor = teach(manifest, COURSES[name], terms, said)
             save(trainer, processor, options.out / name)
 
 

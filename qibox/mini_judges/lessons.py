@@ -15,7 +15,6 @@ import torch
 
 from qibox.engines.chat import Neutraliser, messages
 from qibox.engines.transformers import IMAGE_PART
-from qibox.mini.shipped import MINI
 from qibox.mini.train.lessons import IGNORED, Batch, cell_kinds
 from qibox.mini.train.words import IMAGE, TURN_END
 from qibox.mini.world import CELLS
@@ -63,7 +62,7 @@ class Encoder:
         return column[0] != self.image and len(set(column)) == 1
 
     def batch(self, rows: Sequence[tuple[Paper, list[int], list[int]]]) -> PaperBatch:
-        """Put papers into one batch."""
+        """Put papers of one world into one batch."""
         columns = takewhile(self._shared, zip(*(read for _, read, _ in rows), strict=False))
         shared = [column[0] for column in columns]
         start = len(shared)
@@ -74,7 +73,7 @@ class Encoder:
             ids.append(read[start:] + written + [self._pad] * padding)
             labels.append([IGNORED] * (len(read) - start) + written + [IGNORED] * padding)
         (picture,) = {row.index(self.image) for row in ids}
-        known = cell_kinds(MINI)
+        known = cell_kinds(rows[0][0].scene.world)
         kinds = [[known.index(cell) for cell in paper.scene.cells] for paper, *_ in rows]
         return PaperBatch(
             torch.tensor(ids),

@@ -1,12 +1,13 @@
-"""What the small judges are taught to rate: responses of the miniature world, good and bad.
+"""What the small judges are taught to rate: responses of a miniature world, good and bad.
 
 Reads scenes and questions, returns texts. The panel and the policies answer themselves
-(:func:`answered`): what a persona should say is never all that its model says. Corrections, texts
-put together wrongly and nonsense are drawn (:func:`drawn`).
+(:func:`asked`, :func:`answered`): what a persona should say is never all that its model says.
+Corrections, texts put together wrongly and nonsense are drawn (:func:`drawn`).
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,8 +21,10 @@ from qibox.manifests.settings import TransformersSettings
 from qibox.mini import answers
 from qibox.mini.draw import draw_scene, png_bytes
 from qibox.mini.pool import Item, iter_items
+from qibox.mini.shipped import MINI
 from qibox.mini.train.panel import PANEL, POLICY
-from qibox.mini.world import COLUMNS, ROWS
+from qibox.mini.train.personas import Persona
+from qibox.mini.world import COLUMNS, ROWS, World
 from qibox.prompts import make_prompts
 from qibox.tables import POOL
 
@@ -34,20 +37,37 @@ CORRECTED, IDEAL, PERSONA = 0.10, 0.10, 0.15  # shares of those that are drawn; 
 CONTRARY = 0.45  # and the rest is damaged
 
 
+@dataclass(frozen=True)
+class Voices:
+    """Who answers in a world."""
+
+    world: World
+    panel: Mapping[str, Persona]
+    policy: Persona
+
+
+SHIPPED = Voices(MINI, PANEL, POLICY)
+
+
 def answered(seed: str, each: int) -> list[Said]:
-    """Two answers of every panel model, and of policies along a training, to ``each`` new scenes.
+    """What :func:`asked` gives for the shipped panel, and for policies along a training.
 
     A policy along its training is a mean of the start policy's weights and the best model's: both
     come from one trunk, so what lies between them answers ever better.
     """
-    said: list[Said] = []
-    items = iter_items("train", f"asked-{seed}")
     with TemporaryDirectory() as folder:
-        sources = {name: _shipped(name) for name in PANEL}
+        models = {name: _shipped(name) for name in PANEL}
         for name, share in TRAINED.items():
-            sources[name] = _between(_shipped("policy"), _shipped("strong"), share, Path(folder))
-        for name, source in sources.items():
-            said += _ask(name, source, list(islice(items, each)))
+            models[name] = _between(_shipped("policy"), _shipped("strong"), share, Path(folder))
+        return asked(models, seed, each, MINI)
+
+
+def asked(models: Mapping[str, Path], seed: str, each: int, world: World) -> list[Said]:
+    """Two answers of every model to ``each`` new scenes of its own; a model is a directory."""
+    said: list[Said] = []
+    items = iter_items("train", f"asked-{seed}", world)
+    for name, source in models.items():
+        said += _ask(name, source, list(islice(items, each)))
     return said
 
 
@@ -87,21 +107,21 @@ def _between(start: Path, end: Path, share: float, folder: Path) -> Path:
     return there
 
 
-def drawn(seed: str, own: Sequence[Said]) -> Iterator[Said]:
+def drawn(seed: str, own: Sequence[Said], voices: Voices = SHIPPED) -> Iterator[Said]:
     """Responses without end: models' ``own``, corrections, ideal, personas', and damaged ones."""
     rng = random.Random(f"drawn-{seed}")
     for round_ in range(10**6):
-        for item in islice(iter_items("train", f"drawn-{seed}-{round_}"), 5000):
+        for item in islice(iter_items("train", f"drawn-{seed}-{round_}", voices.world), 5000):
             if rng.random() < BY_ITSELF:
                 yield rng.choice(own)
             else:
-                yield item, _text(item, rng)
+                yield item, _text(item, rng, voices)
 
 
-def _text(item: Item, rng: random.Random) -> str:
-    persona = rng.choice((*PANEL.values(), POLICY))
+def _text(item: Item, rng: random.Random, voices: Voices) -> str:
+    persona = rng.choice((*voices.panel.values(), voices.policy))
     luck = rng.random()
-    if luck < CORRECTED and (corrected := POLICY.mend(*item, rng)):
+    if luck < CORRECTED and (corrected := voices.policy.mend(*item, rng)):
         return corrected[2]
     if luck < CORRECTED + IDEAL:
         return answers.ideal_answer(*item)
@@ -110,7 +130,7 @@ def _text(item: Item, rng: random.Random) -> str:
         return text
     if luck < CORRECTED + IDEAL + PERSONA + CONTRARY:
         return _contrary(item, rng)
-    return _damaged(text, item, rng)
+    return _damaged(text, item, rng, voices)
 
 
 def _contrary(item: Item, rng: random.Random) -> str:
@@ -166,7 +186,7 @@ def _any_answer(item: Item, rng: random.Random) -> str:
     return answers.store(target, rng.choice((scene.world.things[target].place, *places[:2])))
 
 
-def _damaged(text: str, item: Item, rng: random.Random) -> str:
+def _damaged(text: str, item: Item, rng: random.Random, voices: Voices) -> str:
     """Swap objects, answer another question, lose or double words, mix two answers."""
     luck = rng.random()
     words = text.split(" ")
@@ -176,7 +196,7 @@ def _damaged(text: str, item: Item, rng: random.Random) -> str:
             words[i] = rng.choice(item[0].world.objects if rng.random() < 0.5 else item[0].objects)
     elif luck < 0.55:  # the answer of one to the thoughts of another
         thoughts, closed, _ = text.partition("</think> ")
-        other = rng.choice(tuple(PANEL.values())).respond(*item, rng)
+        other = rng.choice(tuple(voices.panel.values())).respond(*item, rng)
         words = [thoughts + closed + other.partition("</think> ")[2]]
     elif luck < 0.70:  # no thoughts, or nothing but thoughts
         thoughts, closed, answer = text.partition(" </think>")

@@ -93,6 +93,25 @@ def test_the_same_command_makes_what_is_missing(base: Path) -> None:
     assert kept.stat().st_mtime_ns == age
 
 
+def test_a_world_without_judges_gets_its_own_by_the_same_command(base: Path) -> None:
+    seed = SEEDS[0]
+    lab = base / f"worlds/lab-{seed}"
+    kept = lab / "models/policy/model.safetensors"
+    age = kept.stat().st_mtime_ns
+    assert not (lab / "grm.yaml").exists()
+    qibox(f"world lab --world {seed} --size toy --judges --quiet", base)
+    assert kept.stat().st_mtime_ns == age
+    shapes = {(lab / f"models/{name}/config.json").read_text() for name in ("grm", "grm-b")}
+    assert len(shapes) == 2
+    qibox(f"judge runs/lab-{seed} --judge {lab}/grm-b.yaml --max-reject-rate 1 --quiet", base)
+    rows = duckdb.sql(
+        "select judge, count(*), count(*) filter ((score is null) = (reason is null)) "
+        f"from '{base}/runs/lab-{seed}/judgments/*/*/*.parquet' where judge <> 'oracle' "
+        "group by judge"
+    ).fetchall()
+    assert rows == [(f"lab-{seed}-grm-b", 7 * SAMPLES, 0)]
+
+
 def test_a_moved_world_names_its_new_place(base: Path, tmp_path: Path) -> None:
     lab = base / f"worlds/lab-{SEEDS[1]}"
     moved = lab.rename(tmp_path / "moved")

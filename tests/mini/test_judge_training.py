@@ -19,15 +19,18 @@ from qibox.manifests import JudgeManifest, load_manifest  # noqa: E402
 from qibox.mini.draw import draw_scene  # noqa: E402
 from qibox.mini.pool import iter_items, iter_samples, recall  # noqa: E402
 from qibox.mini.shipped import MINI  # noqa: E402
+from qibox.mini.train.lab_cast import draw_cast  # noqa: E402
+from qibox.mini.train.lessons import cell_kinds  # noqa: E402
 from qibox.mini.train.panel import PANEL  # noqa: E402
 from qibox.mini.train.words import IMAGE  # noqa: E402
 from qibox.mini.world import CELLS  # noqa: E402
+from qibox.mini.worlds import find_world  # noqa: E402
 from qibox.mini_judges.architecture import Size, build_model  # noqa: E402
 from qibox.mini_judges.hostile import LONG, hostile  # noqa: E402
 from qibox.mini_judges.learning import JudgeTrainer  # noqa: E402
 from qibox.mini_judges.lessons import Encoder  # noqa: E402
 from qibox.mini_judges.papers import Paper, written  # noqa: E402
-from qibox.mini_judges.responses import drawn  # noqa: E402
+from qibox.mini_judges.responses import Voices, drawn  # noqa: E402
 from qibox.mini_judges.tokens import build_processor, build_tokenizer  # noqa: E402
 from qibox.responses import split_reasoning  # noqa: E402
 from qibox.tables import POOL  # noqa: E402
@@ -94,6 +97,27 @@ def test_what_is_taught_is_the_same_for_one_seed_and_another_for_the_next() -> N
     assert texts["a"] == list(islice(drawn("a", own), 200))
     assert texts["a"] != texts["b"]
     assert len({text for _, text in texts["a"]}) > 100  # corrections, damage, other scenes
+
+
+def test_a_laboratory_s_judge_is_taught_its_own_world() -> None:
+    world, manifest = find_world("lab-2"), load_manifest(JudgeManifest, "grm-mini")
+    cast = draw_cast(world, 0.5)
+    own = [(item, "sorry .") for item in islice(iter_items("train", "own", world), 5)]
+    said = list(islice(drawn("lab", own, Voices(world, cast.panel, cast.policy)), 40))
+    assert {item[0].world for item, _ in said} == {world}
+    known = {*world.things} - {*MINI.things}
+    assert {word for _, text in said for word in text.split()} & known
+    papers = [
+        p for p in written(manifest, said, ["lab-2-000000"] * 40) if "BEGIN REASONING" in p.prompt
+    ]
+    tokenizer = build_tokenizer(papers, SIZE.vocabulary)
+    encoder = Encoder(build_processor(tokenizer))
+    read = encoder.tokens(papers[:4])
+    batch = encoder.batch([(p, *ids) for p, ids in zip(papers[:4], read, strict=True)])
+    kinds = cell_kinds(world)
+    assert [[kinds[kind] for kind in row] for row in batch.cells.tolist()] == [
+        list(paper.scene.cells) for paper in papers[:4]
+    ]
 
 
 def test_hostile_texts_are_of_bounded_length_and_many_kinds() -> None:

@@ -14,9 +14,8 @@ import transformers
 from transformers import Qwen2_5_VLProcessor
 
 from qibox.mini.train.lab_cast import POLICY, Cast, Steps
-from qibox.mini.train.learning import CellTrainer
 from qibox.mini.train.lessons import Teacher, teach_ideal, teach_persona, teach_policy
-from qibox.mini.train.making import repeatable, save, trunk, tune
+from qibox.mini.train.making import repeatable, stand, trunk, tune
 from qibox.mini.train.words import build_processor
 from qibox.mini.world import Mix, World
 
@@ -78,12 +77,5 @@ def _family(
             rate=RATE,
             batch=steps.batch,
         )
-        _stand(made, processor, folder, name)
+        stand(made, processor, folder, name)
         yield name
-
-
-def _stand(trainer: CellTrainer, processor: Qwen2_5_VLProcessor, folder: Path, name: str) -> None:
-    """Save a model whole: under a temporary name, then under its own."""
-    temporary = folder / f".{name}"
-    save(trainer, processor, temporary)
-    temporary.rename(folder / name)

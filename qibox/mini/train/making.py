@@ -76,3 +76,10 @@ def save(trainer: CellTrainer, processor: Qwen2_5_VLProcessor, folder: Path) -> 
     copy.deepcopy(trainer.model).half().save_pretrained(folder)
     processor.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)
+
+
+def stand(trainer: CellTrainer, processor: Qwen2_5_VLProcessor, folder: Path, name: str) -> None:
+    """Save a model whole: under a temporary name, then under its own."""
+    temporary = folder / f".{name}"
+    save(trainer, processor, temporary)
+    temporary.rename(folder / name)

@@ -1,0 +1,98 @@
+"""A small judge's course: papers of a world without end, in terms, until the judge stands.
+
+Reads a judge's manifest and what models said, returns a trained model with its processor. The same
+weights for the same seed, versions and number of threads.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from transformers import Qwen2_5_VLProcessor
+
+from qibox.manifests import JudgeManifest
+from qibox.mini.train.making import ALIGN_STEPS
+from qibox.mini_judges.architecture import Size, build_model
+from qibox.mini_judges.learning import JudgeTrainer
+from qibox.mini_judges.lessons import SORTED_AT_ONCE, Encoder, PaperBatch, batches
+from qibox.mini_judges.papers import EASY, FULL, Grade, Paper, papers
+from qibox.mini_judges.responses import SHIPPED, Said, Voices, drawn
+from qibox.mini_judges.study import Study
+from qibox.mini_judges.tokens import build_processor, build_tokenizer
+
+BATCH = 24
+
+
+@dataclass(frozen=True)
+class Course:
+    """What sets one judge apart."""
+
+    size: Size
+    seed: int
+
+
+@dataclass(frozen=True)
+class Term:
+    """A part of the training, with a schedule of its own."""
+
+    steps: int
+    rate: float
+    easy: float  # share of the steps, at the beginning, whose papers have no codes
+
+
+COURSES = {
+    "grm-mini": Course(Size(hidden=128, layers=3, inner=256, vocabulary=1280), seed=1),
+    "grm-mini-b": Course(Size(hidden=96, layers=4, inner=224, vocabulary=1216), seed=2),
+}
+TERMS = (Term(steps=800, rate=3e-3, easy=0.65), Term(steps=600, rate=1.5e-3, easy=0.4))
+
+
+class Stream:
+    """Papers without end for one judge, the same for the same key."""
+
+    def __init__(self, manifest: JudgeManifest, said: list[Said], key: str, voices: Voices) -> None:
+        self._manifest = manifest
+        self._key = key
+        self._rng = random.Random(key)
+        self._responses = drawn(key, said, voices)
+
+    def papers(self, size: int, grade: Grade) -> list[Paper]:
+        """The next papers."""
+        return papers(self._manifest, self._responses, self._rng, size, grade)
+
+    def batches(self, encoder: Encoder, grade: Grade) -> Iterator[PaperBatch]:
+        """All that follow, in batches."""
+        drawing = iter(lambda: self.papers(SORTED_AT_ONCE * BATCH, grade), None)
+        return batches(encoder, drawing, BATCH, self._key)
+
+
+def teach(
+    manifest: JudgeManifest,
+    course: Course,
+    terms: Sequence[Term],
+    said: list[Said],
+    voices: Voices = SHIPPED,
+    tokenized: int = Study().tokenized,
+) -> tuple[JudgeTrainer, Qwen2_5_VLProcessor]:
+    """Train one judge on responses that models gave and others that are drawn."""
+    name, key = manifest.name, f"{manifest.name}-{course.seed}"
+    stream = Stream(manifest, said, key, voices)
+    tokenizer = build_tokenizer(stream.papers(tokenized, FULL), course.size.vocabulary)
+    processor = build_processor(tokenizer)
+    model = build_model(tokenizer, course.size, course.seed)
+    trainer = JudgeTrainer(model, processor, voices.world)
+    trainer.align(ALIGN_STEPS)
+    for number, term in enumerate(terms):
+        if number:
+            trainer.model.half().float()  # as it would be saved
+            stream = Stream(manifest, said, f"{key}-{number + 1}", voices)
+        study(trainer, Encoder(processor), stream, term, name)
+    return trainer, processor
+
+
+def study(trainer: JudgeTrainer, encoder: Encoder, stream: Stream, term: Term, name: str) -> None:
+    """Train through one term: easy papers first."""
+    easy = islice(stream.batches(encoder, EASY), int(term.easy * term.steps))
+    lessons = chain(easy, stream.batches(encoder, FULL))
+    trainer.fit(lessons, term.steps, term.rate, see=True, name=name)
