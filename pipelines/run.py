@@ -8,21 +8,23 @@ Run: ``qibox score``.
 
 import gc
 import logging
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from qibox import stopping
-from qibox.engines.recording import recorded_bytes
 from qibox.errors import QiboxError
 from qibox.importing import importing
-from qibox.run.directory import POOL_INDEX, RunManifest
+from qibox.run.directory import RunManifest
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring import beside
 from qibox.scoring.adding import places_of_labels
+from qibox.scoring.beside import helped, most_beside
+from qibox.scoring.board import posted
 from qibox.scoring.consent import RescoreStage
 from qibox.scoring.footers import OUTDATED
 from qibox.scoring.kept_footers import keep_footers
@@ -38,7 +40,7 @@ from qibox.scoring.turns import Turn, turns_of
 from qibox.scoring.watcher import Watcher
 from qibox.trouble import told
 
-MUCH = 10 << 20  # bytes of recorded responses, from which on a process is started beside
+MUCH = 100_000  # rows of a turn without models, from which on processes beside do shards as well
 
 
 @dataclass(frozen=True)
@@ -67,25 +69,13 @@ def score_run(
     """
     storage = Storage(out)
     places = places_of(manifest)
-    anew = storage.is_local and not storage.exists(POOL_INDEX)
 
     def open_jobs() -> list[Job]:
         run = open_run(storage, manifest, rescore)
         return [Job(run, open_pool(run, watcher), places=places | places_of_labels(run))]
 
-    with beside.ending():
-        if anew and not settings.beam_options and _plays_much(manifest, places):
-            beside.start()  # soon, as it takes a second, in which this process has enough to do
-        (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
+    (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
     return summary
-
-
-def _plays_much(manifest: RunManifest, places: Mapping[str, str]) -> bool:
-    """Whether all responses are recorded ones, and many."""
-    models = manifest.panel.models
-    if any(spec.engine != "replay" for spec in models.values()):
-        return False
-    return sum(map(recorded_bytes, {places[model] for model in models})) >= MUCH
 
 
 def work_off(
@@ -103,7 +93,9 @@ def work_off(
     Raises:
         QiboxError: another process writes there, or a worker could not go on.
     """
-    _get_beam_ready(settings)
+    share_arenas()
+    if settings.beam_options:  # which are refused before anything is done
+        _get_beam_ready(settings.beam_options)
     with locked(storage):
         clear_progress(storage)
         jobs = open_jobs()
@@ -150,15 +142,18 @@ def _run_all(
     return mended
 
 
-def _get_beam_ready(settings: Settings) -> None:
+def _get_beam_ready(options: Sequence[str]) -> None:
     with _quietly(), importing():
         from qibox.pipelines.wave import parse_options, quiet_beam
-    if "duckdb" not in sys.modules:  # which reports what it holds as leaked if that is frozen
-        gc.freeze()  # what was imported stays: half a second less to walk through it at the end
-
+    _freeze()
     quiet_beam()
-    share_arenas()
-    parse_options(settings.beam_options)
+    parse_options(options)
+
+
+def _freeze() -> None:
+    """What was imported stays: half a second less to walk through it at the end."""
+    if "duckdb" not in sys.modules:  # which reports what it holds as leaked if that is frozen
+        gc.freeze()
 
 
 @contextmanager
@@ -182,16 +177,43 @@ def _set_aside(storage: Storage, plan: Plan, watcher: Watcher) -> None:
 
 
 def _run(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> None:
-    from qibox.pipelines.wave import run_turn
-
+    run = _run_elsewhere if settings.beam_options else _run_here
     try:
-        with watcher.turn(storage, turn), stopping.held():  # Beam must not be left midway
-            run_turn(storage.url, turn, settings.beam_options, settings.allow_remote_code)
+        run(storage, turn, watcher, settings)
     except Exception as error:
         stopped = _stop_of(storage, turn, error)
         if stopped is None:
             raise
         raise stopped from None
+
+
+def _run_elsewhere(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> None:
+    """Run a turn as Beam's options say."""
+    from qibox.pipelines.wave import run_turn
+
+    with watcher.turn(storage, turn), stopping.held():  # Beam must not be left midway
+        run_turn(storage.url, turn, settings.beam_options, settings.allow_remote_code)
+
+
+def _run_here(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> None:
+    """Run a turn on this machine; where much is to do, processes beside begin at once."""
+    much = storage.is_local and turn.light and turn.pending_rows >= MUCH
+    count = most_beside() if much else 0
+    threads = (os.cpu_count() or 1) if turn.light and not count else 1
+    with (
+        posted(turn.shards()) as board,
+        helped(board, turn.stages, storage.url, count) as settle,
+        watcher.turn(storage, turn),
+    ):
+        _get_beam_ready(())
+        from qibox.pipelines.wave import run_here
+
+        run = partial(run_here, storage.url, turn, board, threads, settings.allow_remote_code)
+        with stopping.held():  # Beam must not be left midway
+            run()
+            settle()
+            if not board.is_empty:  # of a process that died at its last shards
+                run()
 
 
 def _stop_of(storage: Storage, turn: Turn, error: Exception) -> QiboxError | None:

@@ -7,7 +7,6 @@ needs of a machine goes to the runner as resource hints on the step.
 
 import io
 import logging
-import os
 import uuid
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stderr
@@ -22,7 +21,6 @@ from apache_beam.runners.worker import sdk_worker, statesampler
 from qibox import stopping
 from qibox.errors import UsageError
 from qibox.manifests.panel import Accelerator
-from qibox.pipelines.board import posted
 from qibox.pipelines.on_dask import (
     divide,
     is_dask,
@@ -33,7 +31,7 @@ from qibox.pipelines.on_dask import (
 )
 from qibox.pipelines.options import check_options, telling_runner
 from qibox.pipelines.worker import DoPosted, DoUnits
-from qibox.scoring.beside import lending
+from qibox.scoring.board import Board
 from qibox.scoring.turns import Turn, packed
 
 SAMPLING_MS = 10  # between two looks of Beam at what its steps are at; by default it is 200
@@ -98,42 +96,48 @@ def _named(step: DoUnits, turn: Turn) -> Any:
     return turn.name >> beam.ParDo(step).with_resource_hints(**resource_hints(turn.accelerator))
 
 
-def run_turn(
-    root: str, turn: Turn, options: Sequence[str] = (), allow_remote_code: bool = False
+def is_here(options: Sequence[str]) -> bool:
+    """Whether Beam's options leave the work to threads of this process.
+
+    Raises:
+        UsageError: a Beam option that is unknown or does not hold.
+    """
+    return parse_options(options).view_as(StandardOptions).runner is None
+
+
+def run_here(
+    root: str,
+    turn: Turn,
+    board: Board,
+    threads: int,
+    options: Sequence[str] = (),
+    allow_remote_code: bool = False,
 ) -> None:
-    """Run a turn's pipeline to its end; without a runner named, in this process.
+    """Run a turn's pipeline on threads of this process until a board of its shards is empty.
+
+    Raises:
+        Exception: what Beam raises when a step fails.
+    """
+    if threads > 1:
+        # The runner works through a stage on so many threads in its in-memory mode too; what it
+        # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
+        options = [*options, f"--direct_num_workers={threads}"]
+    pipeline = beam.Pipeline(FnApiRunner(), _Options(list(options)))
+    build_here(pipeline, root, turn, allow_remote_code, threads=threads, board=board.name)
+    pipeline.run()  # to its end
+
+
+def run_by_options(
+    root: str, turn: Turn, words: Sequence[str], allow_remote_code: bool = False
+) -> None:
+    """Run a turn's pipeline to its end by the runner that Beam's options name.
 
     Raises:
         UsageError: a Beam option that is unknown or does not hold.
         QiboxError: a runner elsewhere could not be started, or failed.
         Exception: what Beam raises when a step fails.
     """
-    with lending(turn.stages if turn.light else (), root) as beside:
-        parsed = parse_options(options)
-        if parsed.view_as(StandardOptions).runner is None:
-            _run_here(root, turn, list(options), beside, allow_remote_code)
-        else:
-            _run_by(root, turn, parsed, allow_remote_code)
-
-
-def _run_here(
-    root: str, turn: Turn, options: list[str], beside: int, allow_remote_code: bool
-) -> None:
-    """Run it on threads of this process."""
-    threads = 1
-    if turn.light:
-        # The runner works through a stage on so many threads in its in-memory mode too; what it
-        # calls multi_threading adds three gRPC servers and their threads, for each wave anew.
-        threads = 1 + beside if beside else os.cpu_count() or 1  # most wait for a process
-        options = [*options, f"--direct_num_workers={threads}"]
-    pipeline = beam.Pipeline(FnApiRunner(), _Options(options))
-    with posted(turn.shards()) as board:
-        build_here(pipeline, root, turn, allow_remote_code, threads=threads, board=board)
-        pipeline.run()  # to its end
-
-
-def _run_by(root: str, turn: Turn, options: PipelineOptions, allow_remote_code: bool) -> None:
-    """Run it by the runner that the options name."""
+    options = parse_options(words)
     on_dask = is_dask(options)
     key = uuid.uuid4().hex if on_dask else None
     if on_dask:

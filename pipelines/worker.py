@@ -15,9 +15,8 @@ from apache_beam.utils.shared import Shared
 from qibox import stopping
 from qibox.errors import QiboxError
 from qibox.pipelines import kept
-from qibox.pipelines.board import taken
 from qibox.run.storage import Storage
-from qibox.scoring.beside import Beside, GoneError, take
+from qibox.scoring.board import board_of
 from qibox.scoring.progress import Account, Reporter
 from qibox.scoring.shards import ShardWorker, Stages
 from qibox.scoring.stage import Tool
@@ -39,26 +38,20 @@ class Held:
         self._allow_remote_code = allow_remote_code
         self._keep = keep  # until it is told to close, whoever leaves
         self._change = threading.Condition()
-        self._loading = threading.Lock()  # users of a process beside this one need not wait
         self._users = 0
         self._working = 0  # threads inside work()
         self._tools: tuple[Tool, ...] = ()
         self._reporter: Reporter | None = None
 
-    def enter(self) -> None:
-        """Become a user; nothing is loaded before a user asks for its :meth:`worker`."""
+    def enter(self) -> ShardWorker:
+        """Become a user, with a worker of its own; the first one loads."""
         with self._change:
             if self._reporter is None:
                 self._reporter = Reporter(self.storage, [stage.name for stage in self._stages])
-            self._users += 1
-
-    def worker(self) -> ShardWorker:
-        """What a user does shards with; the first one loads."""
-        assert self._reporter is not None
-        accounts = self._reporter.accounts
-        with self._loading:
+            accounts = self._reporter.accounts
             if not self._tools:
                 self._tools = self._load(accounts)
+            self._users += 1
             return ShardWorker(self._stages, self._tools, accounts, self.storage)
 
     def leave(self) -> None:
@@ -135,8 +128,7 @@ class DoUnits(beam.DoFn):
         self._kept = kept  # the turn under which this process keeps its tools; None: until it left
         self._shared = Shared()
         self._held: Held | None = None
-        self._worker: ShardWorker | None = None  # until it is wanted, with a process beside
-        self._beside: Beside | None = None
+        self._worker: ShardWorker | None = None
         self._unsettled = False
 
     def setup(self) -> None:
@@ -146,15 +138,8 @@ class DoUnits(beam.DoFn):
             if self._kept is None
             else kept.acquire(self._kept, self._hold)
         )
-        held.enter()
-        self._held = held
-        self._beside = take()
-        if self._beside is None:
-            try:
-                self._worker = held.worker()
-            except BaseException:
-                self.teardown()
-                raise
+        self._worker = held.enter()
+        self._held = held  # only now: leaving undoes an entry that succeeded
 
     def _hold(self) -> Held:
         return Held(self._stages, self._root, self._allow_remote_code, keep=self._kept is not None)
@@ -166,50 +151,32 @@ class DoUnits(beam.DoFn):
             yield self._do_shard(unpacked(work))
 
     def _do_shard(self, work: ShardWork) -> int:
-        """Do what is missing of a shard, here or in a process beside this one."""
-        held = self._held
-        if held is None:
+        """Do what is missing of a shard."""
+        held, worker = self._held, self._worker
+        if held is None or worker is None:
             raise QiboxError(STOPPED)
         with held.work():
             self._unsettled = True
-            if self._worker is not None:
-                return self._worker.do(work)
-            assert self._beside is not None
-            try:
-                return self._beside.do(work)
-            except GoneError:
-                return self._take_over(held, self._beside)
+            return worker.do(work)
 
     def finish_bundle(self) -> None:
         """Nothing counts as done before it stands."""
         if self._held is not None and self._unsettled:
             with self._held.work():
-                self._settle(self._held)
+                self._settle()
 
-    def _settle(self, held: Held) -> None:
+    def _settle(self) -> None:
         """Wait until all stands that was written."""
         self._unsettled = False
-        if self._worker is None:
-            assert self._beside is not None
-            try:
-                self._beside.settle()
-            except GoneError:
-                self._take_over(held, self._beside)
         if self._worker is not None:
             self._worker.settle()
-
-    def _take_over(self, held: Held, beside: Beside) -> int:
-        """Do here what the other process was given and may not have done, and all from now on."""
-        worker = self._worker = held.worker()
-        *_, done = [0, *(worker.do(work) for work in beside.unfinished())]
-        return done
 
     def teardown(self) -> None:
         """Let go of the tools, once nothing is under way."""
         if self._held is not None:
             if self._unsettled:
                 with suppress(Exception):  # after an error, which is told
-                    self._settle(self._held)
+                    self._settle()
             self._held.leave()
             self._held = None
 
@@ -225,5 +192,5 @@ class DoPosted(DoUnits):
 
     def process(self, element: object) -> Iterator[int]:
         """Do what this thread gets hold of; the element only starts it."""
-        for work in taken(self._board):
+        for work in board_of(self._board).taken():
             yield self._do_shard(work)

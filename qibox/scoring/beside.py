@@ -1,30 +1,32 @@
-"""Processes beside this one that do whole shards of turns that hold no model.
+"""Processes beside this one that do whole shards of a turn that holds no model.
 
 Threads share Python's lock, and such a turn is held up by it: with two threads a shard takes a
-quarter longer than with one. So where much is to be done a shard of every other thread is done by a
-process of its own, in the very way of this one (:class:`qibox.scoring.shards.ShardWorker`), while
-the thread waits. It shares nothing but the files of the run, and ends when this process does,
-however that ends; one that dies costs nothing, as its thread does itself what does not stand.
-
-They are started before it is known what there is to do, while this process still reads its pool.
+quarter longer than with one. So where much is to be done other processes take shards from the
+turn's board as well, and do them in the very way of this one
+(:class:`qibox.scoring.shards.ShardWorker`). They are forked: all that they need is there from the
+start, and they are at work while this process still imports Beam. They share nothing but the files
+of the run, and end when this process does, however that ends; one that dies costs nothing, as what
+may not stand of its shards goes back to the board.
 """
 
-import contextlib
 import os
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing import Pipe, get_context
 
+from qibox import stopping
+from qibox.scoring.beside_child import serve
+from qibox.scoring.board import Board
 from qibox.scoring.footers import learn
+from qibox.scoring.handing import NAMING, SYNCING
 from qibox.scoring.shards import Stages
 from qibox.scoring.turns import ShardWork
-from qibox.stopping import check, on_stop
 
 MOST = 3  # each holds 200 MB, and with more of them they wait for the disk
+OURS = {"MainThread", "signals", NAMING, SYNCING}  # threads: nothing they hold is waited for
 
 
 class GoneError(Exception):
@@ -32,43 +34,41 @@ class GoneError(Exception):
 
 
 class Beside:
-    """One such process; a thread has it to itself."""
+    """One such process.
 
-    def __init__(self) -> None:
-        ours, theirs = socket.socketpair()
+    Those that are forked later hold this one's link as well: when this process is killed the last
+    of them sees it, ends, and with it the one before.
+    """
+
+    def __init__(self, stages: Stages, root: str) -> None:
+        """Fork it; nothing is waited for.
+
+        Raises:
+            OSError: this machine has no room for one more.
+        """
+        self._link, theirs = Pipe()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "qibox.scoring.beside_child", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # a terminal's Ctrl-C is ours to tell
+            self._process = get_context("fork").Process(
+                target=serve, args=(theirs, self._link, stages, root), daemon=True
             )
-        self._link = Connection(ours.detach())
+            self._process.start()
         self._standing: list[ShardWork] = []  # handed over, of which all may not stand yet
 
     @property
-    def pid(self) -> int:
+    def pid(self) -> int | None:
         """The process."""
         return self._process.pid
 
-    def begin(self, stages: Stages, root: str) -> None:
-        """Have it load what a turn works with; nothing is waited for."""
-        with contextlib.suppress(OSError):  # it is gone, which whoever hands it a shard learns
-            self._link.send(("begin", tuple(stages), root))
-
-    def do(self, work: ShardWork) -> int:
-        """Have it do what is missing of a shard; gives back how many units that was.
+    def do(self, work: ShardWork) -> None:
+        """Have it do what is missing of a shard.
 
         Raises:
             GoneError: it died: nothing of :meth:`unfinished` is sure to stand.
             StoppedError: this process is asked to stop, and has ended the other.
         """
         self._standing.append(work)
-        done: int = self._ask("do", work)
+        self._ask(work)
         del self._standing[:-1]  # it waited for all but the last
-        return done
 
     def settle(self) -> None:
         """Wait until all stands that it wrote.
@@ -76,7 +76,7 @@ class Beside:
         Raises:
             GoneError, StoppedError: as above.
         """
-        learn(self._ask("settle", None))
+        self._ask(None)
         self._standing.clear()
 
     def unfinished(self) -> Sequence[ShardWork]:
@@ -85,62 +85,75 @@ class Beside:
 
     def end(self) -> None:
         """End it; what it is at work on is left as it is."""
-        self._link.close()
         self._process.kill()
-        self._process.wait()
+        self._process.join()
+        self._link.close()
 
-    def _ask(self, what: str, with_: object) -> Any:
+    def _ask(self, work: ShardWork | None) -> None:
         try:
-            with on_stop(self._process.kill):
-                self._link.send((what, with_))
+            with stopping.at_work(), stopping.on_stop(self._process.kill):
+                self._link.send(work)
                 is_, answer = self._link.recv()
         except (EOFError, OSError) as error:
-            check()
+            stopping.check()
             raise GoneError from error
         if is_ == "failed":
             raise answer
-        return answer
+        learn(answer)
 
 
-_running: list[Beside] = []
-_idle: list[Beside] = []  # of the turn that is under way
+def most_beside() -> int:
+    """How many processes are worth forking here: one a core beside this process's."""
+    return min((os.cpu_count() or 1) - 1, MOST) if _is_free_to_fork() else 0
 
 
-def start() -> None:
-    """Start as many as the machine has cores beside this process's, unless they are there."""
-    if not _running:
-        _running.extend(Beside() for _ in range(min((os.cpu_count() or 1) - 1, MOST)))
-
-
-@contextmanager
-def ending() -> Iterator[None]:
-    """End in the end what was started inside the block."""
-    try:
-        yield
-    finally:
-        for each in _running:
-            each.end()
-        _running.clear()
+def _is_free_to_fork() -> bool:
+    """Whether a fork waits for nothing: what another thread holds, or a model's library."""
+    others = {thread.name.partition("_")[0] for thread in threading.enumerate()} - OURS
+    return sys.platform == "linux" and not others and "torch" not in sys.modules
 
 
 @contextmanager
-def lending(stages: Stages, root: str) -> Iterator[int]:
-    """Inside the block threads may :func:`take` one for a turn; gives how many there are.
+def helped(board: Board, stages: Stages, root: str, count: int) -> Iterator[Callable[[], None]]:
+    """Inside the block so many processes take shards from a board.
 
-    Without ``stages``, none.
+    Gives what waits until they have found none left, and all stands that they did; it raises what
+    stopped one of them. They end with the block.
     """
-    lent = _running if stages else []
-    for each in lent:
-        each.begin(stages, root)
-    _idle.extend(lent)
+    processes = _started(stages, root, count)
+    threads = ThreadPoolExecutor(MOST, "beside")
+    under_way = [threads.submit(_work_off, board, each) for each in processes]
+
+    def settle() -> None:
+        for each in under_way:
+            each.result()
+
     try:
-        yield len(lent)
+        yield settle
     finally:
-        _idle.clear()
+        for each in processes:
+            each.end()
+        threads.shutdown()
 
 
-def take() -> Beside | None:
-    """One that no other thread has; None where there is none."""
-    with contextlib.suppress(IndexError):
-        return _idle.pop()
-    return None
+def _started(stages: Stages, root: str, count: int) -> list[Beside]:
+    """As many as there is room for."""
+    found: list[Beside] = []
+    try:
+        while len(found) < count:
+            found.append(Beside(stages, root))
+    except OSError:
+        pass
+    return found
+
+
+def _work_off(board: Board, process: Beside) -> None:
+    try:
+        for work in board.taken():
+            process.do(work)
+        process.settle()
+    except GoneError:
+        board.put_back(process.unfinished())
+    except BaseException:
+        board.clear()
+        raise

@@ -1,75 +1,68 @@
-"""The process beside: ``python -m qibox.scoring.beside_child DESCRIPTOR``.
+"""What a process beside does from its fork on: answers messages, one at a time.
 
-Reads messages from the socket it inherits and answers them, one at a time. When the other process
-is gone it ends itself, even in the middle of a shard: files are whole or absent.
+When the other process is gone it ends itself, even in the middle of a shard: files are whole or
+absent. Until then it holds the run's lock too.
 """
 
 import gc
 import os
-import sys
 import threading
 import traceback
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
-from typing import Any
+from typing import NoReturn
 
-import pyarrow as pa
-
-import qibox.engines.load
-import qibox.engines.replay
-import qibox.judges.load  # noqa: F401 - what is imported now need not be when it is wanted
 from qibox.errors import QiboxError
-from qibox.hashing import row_hashes
 from qibox.run.storage import Storage
 from qibox.scoring.footers import hand_on
-from qibox.scoring.memory import share_arenas
 from qibox.scoring.progress import Reporter
 from qibox.scoring.shards import ShardWorker, Stages
+from qibox.scoring.turns import ShardWork
 
 
 class Host:
-    """Answers messages."""
+    """Does what messages ask for."""
 
-    def __init__(self, link: Connection) -> None:
+    def __init__(self, link: Connection, stages: Stages, root: str) -> None:
+        """Load what the stages work with."""
         self._link = link
-        self._worker: ShardWorker | None = None
-        self._reporter: Reporter | None = None
+        storage = Storage(root)
+        tools = [stage.load() for stage in stages]
+        self._reporter = Reporter(storage, [stage.name for stage in stages])
+        self._worker = ShardWorker(stages, tools, self._reporter.accounts, storage)
 
-    def answer(self, what: str, *given: Any) -> None:
-        """Do what one message asks for, and say what came of it."""
-        if what == "begin":  # dies where that fails: the other has loaded the same, and goes on
-            self._begin(*given)
-            return
-        assert self._worker is not None
+    def answer(self, work: ShardWork | None) -> None:
+        """Do a shard or, without one, wait until all stands; say what was noted of files."""
         try:
-            answer = self._worker.do(*given) if what == "do" else self._settle()
+            if work is None:
+                self._settle()
+            else:
+                self._worker.do(work)
         except QiboxError as error:
             self._link.send(("failed", error))
         except Exception:
             self._link.send(("failed", RuntimeError(traceback.format_exc())))
         else:
-            self._link.send(("done", answer))
+            self._link.send(("done", hand_on()))
 
-    def _begin(self, stages: Stages, root: str) -> None:
-        if self._reporter is not None:
-            self._reporter.close()
-        storage = Storage(root)
-        self._reporter = Reporter(storage, [stage.name for stage in stages])
-        tools = [stage.load() for stage in stages]
-        self._worker = ShardWorker(stages, tools, self._reporter.accounts, storage)
-
-    def _settle(self) -> object:
-        assert self._worker is not None
-        assert self._reporter is not None
+    def _settle(self) -> None:
         self._worker.settle()
         self._reporter.write()
-        return hand_on()
 
 
-def main() -> None:
-    """Serve until the other process closes the socket."""
-    link = Connection(int(sys.argv[1]))
-    inbox: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+def serve(link: Connection, other: Connection, stages: Stages, root: str) -> NoReturn:
+    """Serve until the other process, whose end of the link is ``other``, closes it or is gone.
+
+    Dies where loading fails: the other process will load the same, and tell.
+    """
+    other.close()
+    os.setsid()  # a terminal's Ctrl-C is for the other process to tell
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in range(3):  # whoever reads what the other says need not wait for this one
+        os.dup2(nowhere, stream)
+    gc.freeze()  # what the other had made stays, and is shared
+    hand_on()  # what it had noted of files is its own
+    inbox: SimpleQueue[ShardWork | None] = SimpleQueue()
 
     def listen() -> None:
         try:
@@ -79,13 +72,6 @@ def main() -> None:
             os._exit(0)
 
     threading.Thread(target=listen, daemon=True).start()
-    row_hashes(pa.table({"imports": ["DuckDB"]}))
-    gc.freeze()
-    share_arenas()
-    host = Host(link)
+    host = Host(link, stages, root)
     while True:
-        host.answer(*inbox.get())
-
-
-if __name__ == "__main__":
-    main()
+        host.answer(inbox.get())

@@ -5,21 +5,25 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qibox.errors import QiboxError
 from qibox.pipelines.run import score_run
+from qibox.pipelines.wave import run_here
 from qibox.run.directory import RunManifest
 from qibox.run.layout import judgments_path
 from qibox.run.storage import Storage
-from qibox.scoring import beside
+from qibox.scoring.beside import Beside, most_beside
 from qibox.scoring.progress import read_progress
-from qibox.scoring.turns import Turn
+from qibox.scoring.turns import ShardWork, Turn
 from tests.pipelines.test_score import Silent
 from tests.recordings import record, recorded
 
@@ -32,15 +36,14 @@ class Watching(Silent):
     def __init__(self, *, kill: bool = False) -> None:
         super().__init__()
         self.units: list[int] = []
-        self.pid = 0
+        self.pids: list[int] = []
         self._kill = kill
 
     @contextmanager
     def turn(self, storage: Storage, turn: Turn) -> Iterator[None]:
-        (process,) = beside._running
-        self.pid = process.pid
-        if self._kill:
-            os.kill(self.pid, signal.SIGKILL)
+        self.pids = [process.pid for process in active_children() if process.pid]
+        for pid in self.pids if self._kill else ():
+            os.kill(pid, signal.SIGKILL)
         yield
         wave = turn.waves[-1].name
         told = [storage.read_text(name) for name in storage.files(f"progress/{wave}")]
@@ -57,8 +60,9 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> RunManifest:
 def alone(manifest: RunManifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of this process alone: so little is not worth another."""
     out = tmp_path_factory.mktemp("runs") / "alone"
-    score_run(out, manifest, Silent())
-    assert not beside._running
+    watching = Watching()
+    score_run(out, manifest, watching)
+    assert not watching.pids
     return out
 
 
@@ -66,6 +70,7 @@ def alone(manifest: RunManifest, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def _always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     monkeypatch.setattr("qibox.pipelines.run.MUCH", 0)
+    monkeypatch.setattr("qibox.scoring.beside._is_free_to_fork", lambda: True)  # tests import torch
 
 
 def same_tables(run: Path, other: Path) -> bool:
@@ -91,7 +96,8 @@ def test_both_do_shards_and_the_files_are_the_same(
     assert len(watching.units) == 2
     assert min(watching.units) > 0
     assert same_tables(tmp_path / "run", alone)
-    assert not is_there(watching.pid)
+    (pid,) = watching.pids
+    assert not is_there(pid)
 
 
 def test_what_a_killed_one_left_is_done_here(
@@ -103,20 +109,61 @@ def test_what_a_killed_one_left_is_done_here(
     assert same_tables(tmp_path / "run", alone)
 
 
+def test_a_shard_at_which_one_died_when_all_else_is_done_is_done_here(
+    alone: Path, manifest: RunManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process finds the board empty before it hears of the death."""
+    do, wait = Beside.do, threading.Event()
+
+    def die(self: Beside, work: ShardWork) -> None:
+        wait.wait(60)
+        os.kill(self.pid or 0, signal.SIGKILL)
+        do(self, work)
+
+    def run(*given: Any) -> None:
+        run_here(*given)
+        wait.set()
+
+    monkeypatch.setattr(Beside, "do", die)
+    monkeypatch.setattr("qibox.pipelines.wave.run_here", run)
+    watching = Watching()
+    score_run(tmp_path / "run", manifest, watching)
+    assert sum(watching.units) == SHARDS
+    assert same_tables(tmp_path / "run", alone)
+
+
 def test_its_error_is_told_as_any(manifest: RunManifest, tmp_path: Path) -> None:
     for shard in range(SHARDS):  # so that whoever does the first one meets it
         place = tmp_path / "run" / judgments_path("hash", "bay", shard)
         (place / "a folder").mkdir(parents=True)
     with pytest.raises(QiboxError, match="a directory stands"):
         score_run(tmp_path / "run", manifest, Watching())
-    assert not beside._running
+    assert not active_children()
 
 
-def test_it_ends_with_the_process_that_started_it(manifest: RunManifest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("why", ["torch", "thread", "platform"])
+def test_no_process_is_forked_where_that_may_hang(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    monkeypatch.setattr("threading.enumerate", lambda: [threading.main_thread()])
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    assert most_beside() == 2
+    if why == "torch":
+        monkeypatch.setitem(sys.modules, "torch", threading)
+    elif why == "thread":
+        other = threading.Thread(name="another's")
+        monkeypatch.setattr("threading.enumerate", lambda: [threading.main_thread(), other])
+    else:
+        monkeypatch.setattr("sys.platform", "darwin")
+    assert most_beside() == 0
+
+
+def test_they_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     code = (
-        "from qibox.scoring import beside\n"
-        "beside.start()\n"
-        "print(beside._running[0].pid, flush=True)\n"
+        "from qibox.scoring.beside import Beside\n"
+        f"print(*(Beside([], {str(tmp_path)!r}).pid for _ in range(2)), flush=True)\n"
         "input()"
     )
     command = [sys.executable, "-P", "-c", code]
@@ -124,10 +171,10 @@ def test_it_ends_with_the_process_that_started_it(manifest: RunManifest, tmp_pat
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as starter:
         assert starter.stdout is not None
-        pid = int(starter.stdout.readline())
-        assert is_there(pid)
+        pids = [int(pid) for pid in starter.stdout.readline().split()]
+        assert all(is_there(pid) for pid in pids)
         starter.kill()
     deadline = time.monotonic() + 60
-    while is_there(pid):
+    while any(is_there(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.02)
