@@ -21,12 +21,12 @@ from qibox import stopping
 from qibox.scoring.beside_child import serve
 from qibox.scoring.board import Board
 from qibox.scoring.footers import learn
-from qibox.scoring.handing import NAMING, SYNCING
+from qibox.scoring.handing import SYNCING
 from qibox.scoring.shards import Stages
 from qibox.scoring.turns import ShardWork
 
 MOST = 3  # each holds 200 MB, and with more of them they wait for the disk
-OURS = {"MainThread", "signals", NAMING, SYNCING}  # threads: nothing they hold is waited for
+OURS = {"MainThread", "signals", SYNCING}  # threads: nothing they hold is waited for
 
 
 class GoneError(Exception):

@@ -2,13 +2,13 @@
 
 Each file is written as ever, whole and under its final name before what is made of it. Only that
 whoever reads it next, in the same process and for the same shard, need not decode it again, and
-that nobody waits for the disk: once a shard is done a thread puts its files under their names, in
-the order in which they were made. What was there before is read from its file.
+that nobody waits for the disk: a thread puts the files under their names, one after the other as
+they were made. What was there before is read from its file.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache, partial
 
@@ -23,7 +23,7 @@ from qibox.scoring.slices import SLICE_SAMPLES
 from qibox.tables import SAMPLES
 
 SYNCS = 16  # at once: as many as a shard's files
-NAMING, SYNCING = "naming", "syncing"  # threads of this process
+SYNCING = "sync"  # how threads of this process are named that are idle between turns
 LOOKED_AT = [name for name in SAMPLES.names if name != "image"]  # by stages that hold no model
 
 
@@ -52,7 +52,7 @@ class ShardStorage(Storage):
 
     def settling(self) -> Callable[[], None]:
         """What waits until all stands that was written here; it holds no table."""
-        return self._row.stand()
+        return self._row.end
 
     def _when_whole(self, file: NewFile) -> None:
         self._row.put(file)
@@ -104,57 +104,57 @@ class _Holding:
 
 
 class Row:
-    """Files that a thread puts under their names in the order in which they were made.
+    """Files that a thread puts under their names, one after the other; none after one that fails.
 
-    None after one that fails, so nothing stands whose input does not; and whoever writes need not
-    wait for the disk. Their content is synced side by side: a file system commits what is asked for
-    at the same time in one go, where one after the other took as long as making the files.
+    So nothing stands whose input does not, and whoever writes need not wait for the disk. Their
+    content is synced side by side: a file system commits what is asked for at the same time in one
+    go, where one after the other took as long as making the files.
     """
 
     def __init__(self) -> None:
-        self._files: list[NewFile] = []
-        self._then: dict[NewFile, Callable[[], None]] = {}
+        self._thread = ThreadPoolExecutor(1, "files")
+        self._under_way: list[Future[None]] = []
+        self._broken = False
 
     def put(self, file: NewFile) -> None:
-        """Let a file stand once :meth:`stand` is asked for."""
-        self._files.append(file)
+        """Let a file stand, in its turn."""
+        synced = _syncing().submit(file.sync)
+        self._under_way.append(self._thread.submit(self._stand, file, synced))
 
     def then(self, work: Callable[[], None]) -> None:
-        """Do something once the last file stands that was put here."""
-        self._then[self._files[-1]] = work
+        """Do something once all before it stands."""
+        self._under_way.append(self._thread.submit(lambda: None if self._broken else work()))
 
-    def stand(self) -> Callable[[], None]:
-        """Have all stand; gives what waits for it, and raises what the disk said."""
-        return threads(NAMING).submit(self._stand).result
+    def end(self) -> None:
+        """Wait until all stands.
 
-    def _stand(self) -> None:
-        synced = [threads(SYNCING).submit(file.sync) for file in self._files]
-        broken: BaseException | None = None
-        for file, each in zip(self._files, synced, strict=True):
-            try:
-                each.result()
-                if broken is None:
-                    file.name()
-                    self._then.get(file, _nothing)()
-            except BaseException as error:
-                broken = broken or error
-            if broken is not None:
+        Raises:
+            OSError: the disk failed.
+        """
+        self._thread.shutdown()
+        for each in self._under_way:
+            each.result()
+
+    def _stand(self, file: NewFile, synced: "Future[None]") -> None:
+        try:
+            synced.result()
+            if not self._broken:
+                file.name()
+        except BaseException:
+            self._broken = True
+            raise
+        finally:
+            if self._broken:
                 file.discard()
-        if broken is not None:
-            raise broken
-
-
-def _nothing() -> None:
-    """Nothing is to be done."""
 
 
 @cache
-def threads(name: str) -> ThreadPoolExecutor:
-    """This process's threads for something, which are idle between turns."""
-    return ThreadPoolExecutor(SYNCS, name)
+def _syncing() -> ThreadPoolExecutor:
+    """The threads of this process that wait for the disk."""
+    return ThreadPoolExecutor(SYNCS, SYNCING)
 
 
-os.register_at_fork(after_in_child=threads.cache_clear)  # a fork has none of them
+os.register_at_fork(after_in_child=_syncing.cache_clear)  # a fork has none of them
 
 
 def _footer(table: pa.Table, key: str | None, made_of: str | None) -> Footer:

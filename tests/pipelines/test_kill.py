@@ -43,7 +43,7 @@ def scoring(data: Path, out: Path) -> Forked:
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk that can be made full; a folder where mounting is not allowed."""
     try:
-        with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=8m", "none") as disk:
+        with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", "size=2m", "none") as disk:
             yield disk
     except NotMountableError:
         yield tmp_path / "disk"
@@ -52,11 +52,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(tmp_path: Path, disk: Path) -> None:
     rng = random.Random(20)
-    data = record(tmp_path / "data", 80, shard_size=2)
+    data = record(tmp_path / "data", 40, shard_size=4)
     whole, broken = tmp_path / "whole", disk / "broken"
     _, said = start_qibox(*asked(data, whole)).communicate()
     total = len(finished(whole))
-    assert total == 40 * (3 + 3 + 1), said
+    assert total == 10 * (3 + 3 + 1), said
     assert b"leak" not in said  # as bindings call what is frozen at the end
     kept: Files = {}
     killed_at = []
