@@ -9,6 +9,7 @@ Run: python benchmarks/overhead.py /tmp/qibox-bench --samples 20000
 """
 
 import argparse
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -56,10 +57,14 @@ def main() -> None:
 
 
 def seconds(side: str, folder: Path) -> float:
-    """Seconds that one side takes from its start to its end; the loops use qibox's pool shards."""
+    """Seconds that one side takes from its start to its end; the loops use qibox's pool shards.
+
+    The loops wait for no disk: what the side before has left to write would fall into this one.
+    """
     run = folder / "run"
     out = run if side == "qibox" else folder / side
     shutil.rmtree(out, ignore_errors=True)
+    os.sync()
     if side == "qibox":
         return measure(score_command(folder, out)).seconds
     script, *more = LOOPS[side]
