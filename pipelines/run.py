@@ -11,8 +11,8 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from qibox.run.directory import RunManifest
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.adding import places_of_labels
+from qibox.scoring.begun import Begun, begun
 from qibox.scoring.beside import helped, most_beside
-from qibox.scoring.board import posted
+from qibox.scoring.board import Board, posted
 from qibox.scoring.consent import RescoreStage
 from qibox.scoring.footers import OUTDATED
 from qibox.scoring.kept_footers import keep_footers
@@ -72,9 +73,13 @@ def score_run(
 
     def open_jobs() -> list[Job]:
         run = open_run(storage, manifest, rescore)
-        return [Job(run, open_pool(run, watcher), places=places | places_of_labels(run))]
+        known = places | places_of_labels(run)
+        early = None if settings.beam_options else stack.enter_context(begun(run, known))
+        index = open_pool(run, watcher, None if early is None else early.post)
+        return [Job(run, index, places=known, begun=early)]
 
-    (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
+    with ExitStack() as stack:
+        (summary,) = work_off(storage, open_jobs, watcher, settings, retry)
     return summary
 
 
@@ -101,9 +106,11 @@ def work_off(
         jobs = open_jobs()
         if not settings.beam_options:  # workers elsewhere may still be writing
             for job in jobs:
-                sweep(job.run)
+                if job.begun is None:
+                    sweep(job.run)
         mended = _run_all(storage, jobs, watcher, settings, retry)
         clear_progress(storage)
+        jobs = [replace(job, begun=None) for job in jobs]
         plan = make_plan(*jobs)
         if plan.pending:
             raise QiboxError(
@@ -135,7 +142,7 @@ def _run_all(
         turn = turns[number]
         if not turn.pending:
             continue
-        _run(storage, turn, watcher, settings)
+        _run(storage, turn, watcher, settings, jobs[0].begun)
         if mends:  # what was mended gives later stages something to do
             mended += [unit for wave in turn.waves if wave.stage.asks for unit in wave.mends]
             turns = turns_of(make_plan(*jobs, retry=retry).waves, together=False)
@@ -176,10 +183,14 @@ def _set_aside(storage: Storage, plan: Plan, watcher: Watcher) -> None:
     set_aside(storage, plan.damaged)
 
 
-def _run(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> None:
-    run = _run_elsewhere if settings.beam_options else _run_here
+def _run(
+    storage: Storage, turn: Turn, watcher: Watcher, settings: Settings, early: Begun | None
+) -> None:
     try:
-        run(storage, turn, watcher, settings)
+        if settings.beam_options:
+            _run_elsewhere(storage, turn, watcher, settings)
+        else:
+            _run_here(storage, turn, watcher, settings, early)
     except Exception as error:
         stopped = _stop_of(storage, turn, error)
         if stopped is None:
@@ -195,16 +206,23 @@ def _run_elsewhere(storage: Storage, turn: Turn, watcher: Watcher, settings: Set
         run_turn(storage.url, turn, settings.beam_options, settings.allow_remote_code)
 
 
-def _run_here(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> None:
+def _run_here(
+    storage: Storage, turn: Turn, watcher: Watcher, settings: Settings, early: Begun | None
+) -> None:
     """Run a turn on this machine; where much is to do, processes beside begin at once."""
     much = storage.is_local and turn.light and turn.pending_rows >= MUCH
-    count = most_beside() if much else 0
-    threads = (os.cpu_count() or 1) if turn.light and not count else 1
-    with (
-        posted(turn.shards()) as board,
-        helped(board, turn.stages, storage.url, count) as settle,
-        watcher.turn(storage, turn),
-    ):
+    count = most_beside() if much and early is None else 0
+    threads = (os.cpu_count() or 1) if turn.light and not count and early is None else 1
+    with ExitStack() as stack:
+        if early is None:
+            board = Board(turn.shards())
+            settle = stack.enter_context(helped(board, turn.stages, storage.url, count))
+        else:
+            assert early.stages == turn.stages
+            board, settle = early.board, early.settle
+            board.complete(turn.shards())
+        stack.enter_context(posted(board))
+        stack.enter_context(watcher.turn(storage, turn))
         _get_beam_ready(())
         from qibox.pipelines.wave import run_here
 

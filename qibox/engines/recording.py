@@ -166,6 +166,15 @@ def load_piece(piece: Piece, source: str, columns: list[str]) -> pa.Table:
     return pa.table({name: arrays[name] for name in columns})
 
 
+def recorded_bytes(source: str) -> int:
+    """The size of a recording's files.
+
+    Raises:
+        UsageError: there is nothing there.
+    """
+    return sum(path.stat().st_size for path in _files(source))
+
+
 def recording_fingerprint(source: str, models: Collection[str] | None = None) -> str:
     """``sha256:…`` of a recording's files, so that a changed recording is a changed model.
 

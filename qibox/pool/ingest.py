@@ -20,6 +20,7 @@ from qibox.pool.read import read_pool
 from qibox.pool.rows import CheckedRows
 from qibox.pool.shards import ShardWriter
 from qibox.run.directory import PoolIndex, Run
+from qibox.run.units import Shard
 from qibox.tables import REJECTS
 
 logger = logging.getLogger(__name__)
@@ -84,11 +85,16 @@ class Deduplicator:
         return duplicate, taken
 
 
-def ingest(run: Run, progress: Callable[[int], None] | None = None) -> PoolIndex:
+def ingest(
+    run: Run,
+    progress: Callable[[int], None] | None = None,
+    stands: Callable[[Shard], None] | None = None,
+) -> PoolIndex:
     """Read the run's pool to its end, or to the run's limit, and write it as shards.
 
     Reading is the same each time, so shards that are already right are left alone; the index is
-    written last. ``progress`` is called with the number of rows of each batch done.
+    written last. ``progress`` is called with the number of rows of each batch done, ``stands`` with
+    each shard whose file stands.
 
     Raises:
         UsageError: the pool is not there, or lacks what its manifest names.
@@ -96,7 +102,7 @@ def ingest(run: Run, progress: Callable[[int], None] | None = None) -> PoolIndex
     manifest, limit = run.manifest.pool, run.manifest.limit
     read = rejected = duplicates = 0
     with ThreadPoolExecutor(1) as thread:
-        writer = ShardWriter(run.storage, manifest.shard_size, thread, run.home)
+        writer = ShardWriter(run.storage, manifest.shard_size, thread, run.home, stands)
         for checked, keep, duplicate in marked_rows(manifest, limit):
             refused = checked.reason.is_valid()
             writer.reject(_rejects(checked).filter(refused))

@@ -4,6 +4,7 @@ Writes RUN/pool/shard-NNNNN.parquet, keyed by its content, and RUN/rejects/shard
 shard file that is already there under the same key stays untouched.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow as pa
 from qibox.errors import DamagedFileError
 from qibox.run.layout import is_of_run, pool_path, rejects_path
 from qibox.run.storage import Storage
-from qibox.run.units import shard_key
+from qibox.run.units import Shard, shard_key
 from qibox.tables import REJECTS, UNCOUNTED
 
 SHARD_BYTES = 256 << 20  # a shard of large images closes early: workers hold a whole one
@@ -23,11 +24,20 @@ class ShardWriter:
     A full shard is hashed and written by a thread while the next one is collected.
     """
 
-    def __init__(self, storage: Storage, shard_size: int, thread: Executor, home: str = "") -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        shard_size: int,
+        thread: Executor,
+        home: str = "",
+        stands: Callable[[Shard], None] | None = None,
+    ) -> None:
+        """``stands`` is called with each shard once its file stands."""
         self._storage = storage
         self._thread = thread
         self._under_way: Future[str] | None = None  # the last full shard: to its key
         self._home = home
+        self._stands = stands
         self._shard_size = shard_size
         self._samples: list[pa.Table] = []
         self._rows = 0
@@ -91,8 +101,12 @@ class ShardWriter:
     def _settle(self) -> None:
         """Wait for the shard under way."""
         if self._under_way is not None:
-            self.keys.append(self._under_way.result())
+            key = self._under_way.result()
             self._under_way = None
+            self.keys.append(key)
+            if self._stands is not None:
+                number = len(self.keys) - 1
+                self._stands(Shard(number, key, self.sizes[number]))
 
     def _put(self, shard: int, samples: pa.Table, rejects: list[pa.Table]) -> str:
         """Write a shard and the rejects beside it; gives back its key."""

@@ -131,6 +131,7 @@ def helped(board: Board, stages: Stages, root: str, count: int) -> Iterator[Call
     try:
         yield settle
     finally:
+        board.clear()
         for each in processes:
             each.end()
         threads.shutdown()

@@ -1,5 +1,6 @@
 """Open a run to work on it: its manifest agreed to, its pool read, its folder its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qibox.errors import TooManyRejectsError, UsageError
@@ -8,6 +9,7 @@ from qibox.pool.content import with_fingerprints_of
 from qibox.run.directory import POOL_INDEX, PoolIndex, Run, RunManifest, read_run_manifest
 from qibox.run.layout import is_of_run
 from qibox.run.storage import Storage
+from qibox.run.units import Shard
 from qibox.run.unwritten import Unwritten
 from qibox.scoring.consent import (
     RescoreStage,
@@ -61,8 +63,12 @@ def _check_free(storage: Storage) -> None:
                 )
 
 
-def open_pool(run: Run, watcher: Watcher) -> PoolIndex:
+def open_pool(
+    run: Run, watcher: Watcher, stands: Callable[[Shard], None] | None = None
+) -> PoolIndex:
     """The run's pool as shards, read now unless it was read before.
+
+    While it is read, ``stands`` is called with each shard whose file stands.
 
     Raises:
         UsageError: no sample could be read.
@@ -72,7 +78,7 @@ def open_pool(run: Run, watcher: Watcher) -> PoolIndex:
     index = run.pool_index()
     if index is None:
         with watcher.reading() as advance:
-            index = ingest(run, advance)
+            index = ingest(run, advance, stands)
         give_back()  # the hashes of all rows, of which the waves need none
     if not index.samples:
         raise UsageError(_no_sample(run, index))

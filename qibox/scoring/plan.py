@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import count, groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qibox.run.directory import PoolIndex, Run
 from qibox.run.storage import Storage
@@ -22,6 +22,9 @@ from qibox.scoring.footers import OUTDATED, Footer, read_footers, read_through
 from qibox.scoring.mending import find_mends, is_stale
 from qibox.scoring.stage import Stage
 from qibox.scoring.stages import STAGE_FOLDERS, stages_of
+
+if TYPE_CHECKING:
+    from qibox.scoring.begun import Begun
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Job:
     judges: frozenset[str] | None = None  # only these judges'; null: all
     places: Mapping[str, str] = field(default_factory=dict)  # of weights, see Stage.located
     only: frozenset[str] | None = None  # waves to work on, the others are counted; null: all
+    begun: "Begun | None" = None  # no table stood when its pool was begun to be read
 
     @property
     def shards(self) -> tuple[Shard, ...]:
@@ -106,7 +110,7 @@ def make_plan(*jobs: Job, retry: str | None = None, verify: bool = False) -> Pla
     ``verify`` every file is read through, and a unit whose file is damaged is not done.
     """
     storage = jobs[0].run.storage
-    present = [name for job in jobs for name in _tables(job.run)]
+    present = [name for job in jobs if job.begun is None for name in _tables(job.run)]
     footers = read_footers(storage, present)
     damaged = {name: f.damage for name, f in footers.items() if f.damage is not None}
     if verify:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from qibox.errors import QiboxError
+from qibox.errors import QiboxError, UsageError
 from qibox.pipelines.run import score_run
 from qibox.pipelines.wave import run_here
 from qibox.run.directory import RunManifest
-from qibox.run.layout import judgments_path
+from qibox.run.layout import judgments_path, scores_path
 from qibox.run.storage import Storage
 from qibox.scoring.beside import Beside, most_beside
 from qibox.scoring.progress import read_progress
@@ -139,6 +139,53 @@ def test_its_error_is_told_as_any(manifest: RunManifest, tmp_path: Path) -> None
     with pytest.raises(QiboxError, match="a directory stands"):
         score_run(tmp_path / "run", manifest, Watching())
     assert not active_children()
+
+
+class Reading(Watching):
+    """Ends its reading, or fails at it, once scores of the first shard stand."""
+
+    def __init__(self, run: Path, *, fail: bool = False) -> None:
+        super().__init__()
+        self._first = run / scores_path(0)
+        self._fail = fail
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[int], None]]:
+        def advance(rows: int) -> None:
+            deadline = time.monotonic() + 60
+            while not self._first.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            if self._fail:
+                raise UsageError("no more can be read")
+
+        yield advance
+
+
+def test_the_first_shards_are_done_while_the_pool_is_read(
+    alone: Path, manifest: RunManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qibox.scoring.begun.MUCH", 0)
+    run = tmp_path / "run"
+    watching = Reading(run)
+    assert score_run(run, manifest, watching).complete
+    assert sum(watching.units) == SHARDS
+    assert same_tables(run, alone)
+    assert not active_children()
+
+
+def test_what_was_done_of_a_pool_whose_reading_failed_is_kept(
+    alone: Path, manifest: RunManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qibox.scoring.begun.MUCH", 0)
+    run = tmp_path / "run"
+    with pytest.raises(UsageError, match="no more"):
+        score_run(run, manifest, Reading(run, fail=True))
+    assert not active_children()
+    first = (run / scores_path(0)).stat()
+    assert score_run(run, manifest, Silent()).complete
+    assert (run / scores_path(0)).stat().st_ino == first.st_ino
+    assert same_tables(run, alone)
 
 
 @pytest.mark.parametrize("why", ["torch", "thread", "platform"])

@@ -11,7 +11,7 @@ from qibox.pipelines.worker import STOPPED, DoPosted, DoUnits
 from qibox.run.layout import pool_path, scores_path
 from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
-from qibox.scoring.board import posted
+from qibox.scoring.board import Board, posted
 from qibox.scoring.progress import read_progress
 from qibox.scoring.stage import TellRows
 from qibox.scoring.turns import ShardWork, packed
@@ -274,7 +274,7 @@ def test_a_step_taken_down_at_work_ends_the_shard_at_hand_and_begins_no_other(
 def test_threads_take_what_is_posted_until_nothing_is_left(tmp_path: Path) -> None:
     work = Notes()
     shards: list[ShardWork] = [((0, (unit(n),)),) for n in range(5)]
-    with posted(shards) as board:
+    with posted(Board(shards)) as board:
         quick, slow = (DoPosted([work], str(tmp_path), board=board.name) for _ in range(2))  # type: ignore[list-item]
         for step in (quick, slow):
             step.setup()
