@@ -187,7 +187,7 @@ def _run(
     storage: Storage, turn: Turn, watcher: Watcher, settings: Settings, early: Begun | None
 ) -> None:
     try:
-        if settings.beam_options:
+        if _is_elsewhere(settings):
             _run_elsewhere(storage, turn, watcher, settings)
         else:
             _run_here(storage, turn, watcher, settings, early)
@@ -198,12 +198,21 @@ def _run(
         raise stopped from None
 
 
+def _is_elsewhere(settings: Settings) -> bool:
+    """Whether Beam's options name who does the work."""
+    if not settings.beam_options:
+        return False
+    from qibox.pipelines.wave import is_here
+
+    return not is_here(settings.beam_options)
+
+
 def _run_elsewhere(storage: Storage, turn: Turn, watcher: Watcher, settings: Settings) -> None:
-    """Run a turn as Beam's options say."""
-    from qibox.pipelines.wave import run_turn
+    """Run a turn by the runner that Beam's options name."""
+    from qibox.pipelines.wave import run_by_options
 
     with watcher.turn(storage, turn), stopping.held():  # Beam must not be left midway
-        run_turn(storage.url, turn, settings.beam_options, settings.allow_remote_code)
+        run_by_options(storage.url, turn, settings.beam_options, settings.allow_remote_code)
 
 
 def _run_here(
@@ -223,10 +232,11 @@ def _run_here(
             board.complete(turn.shards())
         stack.enter_context(posted(board))
         stack.enter_context(watcher.turn(storage, turn))
-        _get_beam_ready(())
+        _get_beam_ready(settings.beam_options)
         from qibox.pipelines.wave import run_here
 
-        run = partial(run_here, storage.url, turn, board, threads, settings.allow_remote_code)
+        beam = settings.beam_options, settings.allow_remote_code
+        run = partial(run_here, storage.url, turn, board, threads, *beam)
         with stopping.held():  # Beam must not be left midway
             run()
             settle()
