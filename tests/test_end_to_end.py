@@ -8,6 +8,9 @@ import duckdb
 import pytest
 
 import qibox
+from qibox.run.directory import Run
+from qibox.trainee.answers import answers
+from qibox.trainee.value import value
 from tests import commands
 
 ROOT = Path(__file__).parents[1]
@@ -126,3 +129,45 @@ def test_bad_usage_is_one_sentence(work: Path, arguments: list[str], status: int
     assert done.stderr.startswith("Error: ")
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not (work / "runs/other").exists()
+
+
+@pytest.fixture(scope="module")
+def profiled(work: Path) -> Path:
+    """The same run, and what the start policy answers to its pool."""
+    how = "--samples-per-model 5 --setting isolate=false --engine transformers"
+    for line in (f"profile {how} --quiet", f"select --random {SAMPLES} --name all"):
+        done = qibox_command(*line.split(), cwd=work)
+        assert done.status == 0, f"qibox {line}\n{done.stdout}\n{done.stderr}"
+    return work / "runs/mini"
+
+
+def test_what_a_profile_came_to_is_kept_and_changes_no_choice(profiled: Path) -> None:
+    (kept,) = (profiled / "profiles/builtin-policy/answered").iterdir()
+    assert sum(duckdb.sql(f"select sum(told) from '{kept}'").fetchall()[0]) == 5 * SAMPLES
+    shards = []
+    for name in ("with", "without"):
+        select = ["select", "--rank", "trainee", "--limit", 10, "--name", name]
+        assert qibox_command(*select, cwd=profiled.parents[1]).status == 0
+        (shard,) = (profiled / f"selections/{name}/data").iterdir()
+        shards.append(shard.read_bytes())
+        if name == "with":
+            kept.unlink()
+    assert kept.exists()
+    assert shards[0] == shards[1]
+
+
+def test_what_share_of_groups_teaches_nothing_is_foretold(profiled: Path) -> None:
+    """Trained at a rate that leaves the policy as it is, so that all groups are of the start."""
+    line = f"train --selection all --steps {SAMPLES // 4} --learning-rate 1e-12 --name still"
+    done = qibox_command(*line.split(), cwd=profiled.parents[1])
+    assert done.status == 0, done.stderr
+    run = Run.open(profiled)
+    known = answers(run, "builtin-policy", 5, "structured", recovers=True)
+    _, foretold = value(run, known).selections["all"]
+    shown = duckdb.sql(
+        "select avg(flat::int), count(*) from (select bool_and(zero_variance) as flat "
+        f"from '{profiled}/policies/still/rollouts/*.parquet' group by step, sample_id)"
+    ).fetchall()
+    assert shown[0][1] == SAMPLES
+    assert foretold == pytest.approx(shown[0][0], abs=0.1)
+    assert 0.2 < foretold < 0.8

@@ -9,7 +9,6 @@ from qibox.run.directory import Run
 from qibox.run.layout import answered_path
 from qibox.trainee.answered import ANSWERED, answered
 from qibox.trainee.learning import learning
-from tests.commands import qibox
 from tests.runs import sample, write_run
 from tests.trainee.test_learning import profile
 
@@ -63,21 +62,3 @@ def test_ratings_that_are_newer_and_a_damaged_file_are_counted_anew(run: Run) ->
     place.unlink()
     assert answered(run, "p", "hash", keep=False) == again
     assert not place.exists()
-
-
-def test_profiling_leaves_it_and_selecting_reads_it(tmp_path: Path) -> None:
-    where = tmp_path / "mini"
-    assert qibox("score", "--limit", 12, "--samples-per-model", 1, "-q", "--out", where).status == 0
-    done = qibox("profile", where, "--limit", 12, "--samples-per-model", 2, "-q")
-    assert done.status == 0, done.stderr
-    run = Run.open(where)
-    (kept,) = run.storage.files("profiles/builtin-policy/answered")
-    assert sum(run.storage.read_table(kept)["told"].to_pylist()) == 24
-    select = ["select", where, "--rank", "trainee", "--limit", 4, "--name"]
-    assert qibox(*select, "with").status == 0
-    run.storage.remove(kept)
-    assert qibox(*select, "without").status == 0
-    assert run.storage.exists(kept)
-    data = "data/train-00000-of-00001.parquet"
-    both = [run.storage.read_table(f"selections/{name}/{data}") for name in ("with", "without")]
-    assert both[0] == both[1]
