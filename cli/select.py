@@ -171,7 +171,8 @@ def command(
         show(choice)
         if request.rephrase is not None:
             console.err.print(f"would ask {request.rephrase} for other wordings", highlight=False)
-        there = not overwrite and written_already(opened, choice)
+        known = request.rephrase is None  # else what it holds turns out by asking
+        there = known and not overwrite and written_already(opened, choice)
         verb = "is there already:" if there else "would write"
     else:
         written = write(opened, choice, overwrite)

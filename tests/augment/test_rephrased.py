@@ -179,7 +179,8 @@ def test_the_grammar_words_questions_otherwise_and_the_oracle_knows(tmp_path: Pa
     run.storage.remove("selections")
     assert qibox(*select, "one").status == 0
     assert Path(run.storage.path(data)).read_bytes() == first
-    dry = qibox(*select, "two", "--dry-run")
+    dry = qibox(*select, "one", "--dry-run")
+    assert dry.status == 0, dry.stderr
     assert "would ask mini for other wordings" in dry.stderr
 
 
