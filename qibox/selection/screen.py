@@ -85,21 +85,12 @@ def screened(
     if augment is not None and settled is not None:
         found = rephrased.rephrased(run, settled, choice.chosen, rephrasing)
         augment = replace(augment, rephrased=found)
-    variants = []
+    variants: tuple[Finding, ...] = ()
     if augment is not None:
-        variants = variants_like(run, choice.chosen, known, augment, held_out)
+        variants = tuple(variants_like(run, choice.chosen, known, augment, held_out))
         gone = () if allow_overlap else (each.sample_id for each in variants)
         augment = replace(augment, left_out=frozenset(gone))
-    chosen = set(choice.chosen.to_pylist())
-    screening = Screening(
-        tuple(seen.overlaps),
-        tuple(seen.duplicates),
-        len(chosen & seen.near),
-        {each.name: len(each.rows) for each in held_out.here},
-        held_out.unchecked,
-        allow_overlap,
-        tuple(variants),
-    )
+    screening = replace(seen.screening(choice.chosen, allow_overlap), variants=variants)
     return replace(choice, augment=augment, screening=screening)
 
 
@@ -117,6 +108,17 @@ class _Seen:
         """Who is not to be chosen."""
         found = self.duplicates if allow_overlap else [*self.overlaps, *self.duplicates]
         return {each.sample_id for each in found}
+
+    def screening(self, chosen: pa.Array, allow_overlap: bool) -> Screening:
+        """What came of it for those who are chosen in the end."""
+        return Screening(
+            tuple(self.overlaps),
+            tuple(self.duplicates),
+            len(self.near & set(chosen.to_pylist())),
+            {each.name: len(each.rows) for each in self.held_out.here},
+            self.held_out.unchecked,
+            allow_overlap,
+        )
 
     def compare(self, chosen: pa.Array, allow_overlap: bool) -> bool:
         """Compare whoever was not compared yet; whether anybody is to be left out."""
