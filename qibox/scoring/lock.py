@@ -26,6 +26,7 @@ from qibox.run.storage import Storage
 NAME = ".lock"
 RENEW_S = 30.0  # how often a lease is renewed
 EXPIRY_S = 90.0  # after which an unrenewed lease is free
+ENDING_S = 10.0  # how long is waited for what a process that is gone had forked
 
 
 @contextmanager
@@ -59,9 +60,13 @@ def _flock(storage: Storage, name: str, what: str) -> Iterator[None]:
     path = Path(storage.path(name))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        if not _try(file, fcntl.LOCK_EX, keep=True):
+        last = time.monotonic() + ENDING_S
+        while not _try(file, fcntl.LOCK_EX, keep=True):
             file.seek(0)
-            raise _held(storage, what, _words(file.read()))
+            text = file.read()
+            if not _is_gone(text) or time.monotonic() > last:
+                raise _held(storage, what, _words(text))
+            time.sleep(0.02)  # processes beside a killed one end by themselves
         file.truncate(0)
         file.write(_me(time.time()))
         file.flush()
@@ -114,9 +119,17 @@ def _me(started: float) -> bytes:
 
 def _is_fresh(text: bytes) -> bool:
     try:
+        return bool(time.time() - json.loads(text)["renewed"] < EXPIRY_S) and not _is_gone(text)
+    except (ValueError, TypeError, KeyError):
+        return False
+
+
+def _is_gone(text: bytes) -> bool:
+    """Whether a process of this machine holds it that is no more."""
+    try:
         who = json.loads(text)
-        gone = who["host"] == socket.gethostname() and not psutil.pid_exists(int(who["pid"]))
-        return bool(time.time() - who["renewed"] < EXPIRY_S) and not gone
+        here = who["host"] == socket.gethostname()
+        return bool(here and not psutil.pid_exists(int(who["pid"])))
     except (ValueError, TypeError, KeyError):
         return False
 

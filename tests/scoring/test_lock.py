@@ -49,6 +49,26 @@ def test_a_lock_ends_with_its_process_however_it_ends(tmp_path: Path) -> None:
         assert str(os.getpid()) in (holder(storage) or "")
 
 
+def test_what_a_killed_process_had_forked_is_waited_for(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\nfrom qibox.scoring.lock import locked\n"
+        "from qibox.run.storage import Storage\nwith locked(Storage(sys.argv[1])):\n"
+        "    child = os.fork()\n    print('mine', flush=True) if child else time.sleep(1)\n"
+        "    sys.stdin.read() if child else os._exit(0)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"mine\n"
+        process.kill()
+        process.wait()
+        storage = Storage(tmp_path)
+        assert holder(storage) is not None  # by what it had forked
+        with locked(storage):
+            assert str(os.getpid()) in (holder(storage) or "")
+
+
 def test_without_a_kernel_to_ask_a_lease_holds_until_it_is_old() -> None:
     root = "memory://lease-test"
     fsspec.filesystem("memory").store.clear()
