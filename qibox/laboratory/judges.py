@@ -1,6 +1,6 @@
 """A laboratory's own judges, where they are wanted: manifests, and which are still to be trained.
 
-    DIR/grm.yaml grm-b.yaml    manifests, for `--judge`
+    DIR/grm.yaml grm-b.yaml    manifests, as any command takes a judge
     DIR/models/grm grm-b       weights
 
 They are asked and taught as the shipped ``grm-mini`` and ``grm-mini-b`` are, on the scenes of this
