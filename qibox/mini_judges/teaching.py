@@ -61,9 +61,10 @@ class Stream:
         """The next papers."""
         return papers(self._manifest, self._responses, self._rng, size, grade)
 
-    def batches(self, encoder: Encoder, grade: Grade) -> Iterator[PaperBatch]:
-        """All that follow, in batches."""
-        drawing = iter(lambda: self.papers(SORTED_AT_ONCE * BATCH, grade), None)
+    def batches(self, encoder: Encoder, grade: Grade, steps: int) -> Iterator[PaperBatch]:
+        """All that follow, in batches; ``steps`` are asked for, or more."""
+        at_once = min(SORTED_AT_ONCE, max(steps, 1)) * BATCH
+        drawing = iter(lambda: self.papers(at_once, grade), None)
         return batches(encoder, drawing, BATCH, self._key)
 
 
@@ -93,6 +94,7 @@ def teach(
 
 def study(trainer: JudgeTrainer, encoder: Encoder, stream: Stream, term: Term, name: str) -> None:
     """Train through one term: easy papers first."""
-    easy = islice(stream.batches(encoder, EASY), int(term.easy * term.steps))
-    lessons = chain(easy, stream.batches(encoder, FULL))
+    first = int(term.easy * term.steps)
+    easy = islice(stream.batches(encoder, EASY, first), first)
+    lessons = chain(easy, stream.batches(encoder, FULL, term.steps - first))
     trainer.fit(lessons, term.steps, term.rate, see=True, name=name)
