@@ -22,6 +22,7 @@ from qibox.judges.meaning import Wording, meaning_judge
 from qibox.likeness.near import plain
 from qibox.pool.chosen import chosen_rows
 from qibox.run.directory import Run
+from qibox.run.layout import rephrasings_path
 from qibox.run.units import digest
 
 SAME_WORDS = "it has the same words"
@@ -91,7 +92,7 @@ class _Work:
     def __init__(self, run: Run, settled: Settled, told: Told | None) -> None:
         self._run, self._how = run, settled
         self._told: Told = told or (lambda what, done, of: None)
-        self._path = f"rephrasings/{settled.rephraser.name}-{settled.key[:12]}.parquet"
+        self._path = rephrasings_path(settled.rephraser.name, settled.key)
         self.rows: dict[str, list[Row]] = {}
         for row in self._known().to_pylist():
             self.rows.setdefault(row["sample_id"], []).append(row)

@@ -81,6 +81,11 @@ def answered_path(policy: str, judge: str) -> str:
     return f"{profile_home(policy)}answered/judge={judge}.parquet"
 
 
+def rephrasings_path(rephraser: str, key: str) -> str:
+    """The file of what a rephraser said of chosen samples, by all that decides it."""
+    return f"rephrasings/{rephraser}-{key[:12]}.parquet"
+
+
 def policy_path(name: str, file: str = "") -> str:
     """The folder of a trained policy, or a file in it."""
     return f"policies/{name}/{file}" if file else f"policies/{name}"
