@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qibox.engines.recording import TYPES, Piece, find_pieces, load_piece, of_model
+from qibox.engines.recording import TYPES, Pieces, find_pieces, load_piece, of_model
 from qibox.errors import UsageError
 from qibox.hashing import row_hashes
 from qibox.manifests.sampling import Sampling
@@ -64,7 +64,7 @@ class ReplayEngine:
     def _pieces_of(self, keys: pa.Array) -> list[int]:
         """Numbers of the pieces that may hold any of the keys, in order."""
         if self._index is None:
-            within = _within(self._pieces, keys)
+            within = self._pieces.within(keys)
             if len(within) <= KEPT_PIECES and any(len(self._read(piece)) for piece in within):
                 return within
             with self._lock:
@@ -106,19 +106,6 @@ class ReplayEngine:
         return _completions(keys, rows, pa.array(take, mask=take < 0), samples)
 
 
-def _within(pieces: list[Piece], keys: pa.Array) -> list[int]:
-    """Numbers of the pieces whose bounds do not tell that they hold none of the keys, in order."""
-    ends = pc.min_max(keys).as_py()
-    if ends["min"] is None:
-        return []
-    return [
-        number
-        for number, piece in enumerate(pieces)
-        if (piece.first is None or piece.first <= ends["max"])
-        and (piece.last is None or piece.last >= ends["min"])
-    ]
-
-
 def _completions(keys: pa.Array, rows: pa.Table, take: pa.Array, samples: int) -> pa.Table:
     found = rows.take(take)
     text, thought = found["text"], found["reasoning"]
@@ -155,11 +142,12 @@ class _Index:
     Sorted in place. Two ids whose hashes begin alike cost the reading of one piece more.
     """
 
-    def __init__(self, pieces: list[Piece], model: str, source: str) -> None:
+    def __init__(self, pieces: Pieces, model: str, source: str) -> None:
         """Read the pieces' ids, one piece at a time."""
         self._tail = np.uint64((1 << len(pieces).bit_length()) - 1)  # bits of a piece's number
         entries = []
-        for number, piece in enumerate(pieces):
+        for number in range(len(pieces)):
+            piece = pieces[number]
             ids = of_model(load_piece(piece, source, ["sample_id", "model"]), model)["sample_id"]
             entries.append(self._heads(pc.unique(ids)) | np.uint64(number))
         self._entries = np.concatenate(entries) if entries else np.empty(0, np.uint64)

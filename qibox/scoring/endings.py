@@ -6,6 +6,7 @@ responses the length limit cut off. Files of before that was noted are read.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,9 +14,16 @@ import pyarrow.parquet as pq
 
 from qibox.run.storage import Storage, TableWriter
 
-Counts = Mapping[str, int]  # rows of a file's responses, by what is told of them
 
-COUNTED = ("rows", "reasoned", "cut_off", "refused")
+class Counts(NamedTuple):
+    """Rows of a file's responses; see :class:`qibox.scoring.shares.ModelShare`."""
+
+    rows: int
+    reasoned: int
+    cut_off: int
+    refused: int
+
+
 LOOKED_AT = ("finish_reason", "text", "reasoning")
 CUT_OFF = b"qibox.cut_off"  # in a file's metadata
 
@@ -102,12 +110,7 @@ def _counts(parquet: pq.ParquetFile, cut_off: int) -> Counts:
 def _told(rows: int, present: Sequence[int], cut_off: int) -> Counts:
     ended, text, reasoning = present
     thoughts = ended - text  # thoughts alone ended in some way, and are no response
-    return {
-        "rows": rows,
-        "reasoned": max(0, reasoning - thoughts),
-        "cut_off": cut_off,
-        "refused": rows - ended,
-    }
+    return Counts(rows, max(0, reasoning - thoughts), cut_off, refused=rows - ended)
 
 
 def _cut_off(finish_reason: pa.ChunkedArray) -> int:

@@ -34,14 +34,18 @@ class Footer:
     counts: Counts | None = None  # of responses, see qibox.scoring.endings
 
 
-Noted = dict[str, tuple[int | str, Footer]]  # by path or URL, with the file's state
+Noted = dict[str, dict[str, tuple[int | str, Footer]]]  # by storage and name, with a file's state
 _remembered: Noted = {}
 
 
 def remember(storage: Storage, name: str, footer: Footer) -> None:
     """Note what the footer of a file tells that was written just now; on a local disk only."""
     if storage.is_local:
-        _remembered[_place(storage, name)] = (_local_state(storage.path(name)), footer)
+        _note(storage, name, _local_state(storage.path(name)), footer)
+
+
+def _note(storage: Storage, name: str, state: int | str, footer: Footer) -> None:
+    _remembered.setdefault(storage.url, {})[name] = (state, footer)
 
 
 def hand_on() -> Noted:
@@ -53,11 +57,8 @@ def hand_on() -> Noted:
 
 def learn(noted: Noted) -> None:
     """Take over what another process noted."""
-    _remembered.update(noted)
-
-
-def _place(storage: Storage, name: str) -> str:
-    return f"{storage.url}/{name}"
+    for url, files in noted.items():
+        _remembered.setdefault(url, {}).update(files)
 
 
 def _local_state(path: str) -> int:
@@ -78,7 +79,7 @@ def state_of(storage: Storage, name: str) -> int | str | None:
 
 def _recall(storage: Storage, name: str) -> Footer | None:
     """The footer that is remembered of a file, if it still is as it was."""
-    noted = _remembered.get(_place(storage, name))
+    noted = _remembered.get(storage.url, {}).get(name)
     return noted[1] if noted is not None and noted[0] == state_of(storage, name) else None
 
 
@@ -98,7 +99,7 @@ def read_footer(storage: Storage, name: str) -> Footer | None:
         return footer
     footer = _read(storage, name)
     if footer is not None and (state := storage.listed_state(name)) is not None:
-        _remembered[_place(storage, name)] = (state, footer)
+        _note(storage, name, state, footer)
     return footer
 
 

@@ -10,12 +10,14 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import astuple
+from typing import Any
 
 import xxhash
 
 from qibox.errors import DamagedFileError
 from qibox.run.seal import text_hash
 from qibox.run.storage import Storage
+from qibox.scoring.endings import Counts
 from qibox.scoring.footers import Footer, learn, state_of
 
 NAME = ".footers.json"
@@ -31,7 +33,8 @@ def keep_footers(storage: Storage, home: str, footers: Mapping[str, Footer]) -> 
     hasher = xxhash.xxh3_64()
     with storage.writing(f"{home}{NAME}", durable=False) as file:
         for name, footer in footers.items():
-            row = [name, state_of(storage, name), *astuple(footer)]
+            *told, counts = astuple(footer)
+            row = [name, state_of(storage, name), *told, counts and counts._asdict()]
             line = f"{json.dumps(row)}\n".encode()
             hasher.update(line)
             file.write(line)
@@ -46,4 +49,9 @@ def recall_footers(storage: Storage, home: str) -> None:
         text, line, told = storage.read_text(f"{home}{NAME}").rpartition("\n")
         if text_hash(text + line) == told:
             rows = map(json.loads, text.splitlines())
-            learn({f"{storage.url}/{name}": (state, Footer(*rest)) for name, state, *rest in rows})
+            learn({storage.url: {name: (state, _footer(*told)) for name, state, *told in rows}})
+
+
+def _footer(*told: Any) -> Footer:
+    *fields, counts = told
+    return Footer(*fields, counts=counts and Counts(**counts))

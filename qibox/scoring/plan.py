@@ -164,7 +164,7 @@ def _wave(
         wanted, standing, asked, lambda unit, reason: stage.rows_to_mend(storage, unit, reason)
     )
     pending = (
-        replace(unit, mend=mends.get(unit.path))
+        replace(unit, mend=mends[unit.path]) if unit.path in mends else unit
         for unit in wanted
         if unit.path in mends or unit.path not in standing
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.endings import COUNTED, counts_read
+from qibox.scoring.endings import counts_read
 from qibox.scoring.footers import READERS, Footer
 
 HALF = 0.5  # of a model's responses, below which those that show reasoning are too few
@@ -47,9 +47,9 @@ def model_shares(
         counts = list(pool.map(lambda u: known.get(u.path) or counts_read(storage, u.path), units))
     found: dict[str, Counter[str]] = {}
     for unit, count in zip(units, counts, strict=True):
-        found.setdefault(unit.model, Counter()).update(count)
+        found.setdefault(unit.model, Counter()).update(count._asdict())
     return tuple(
-        ModelShare(model, expected=asked, **{name: found[model][name] for name in COUNTED})
+        ModelShare(model, expected=asked, **found[model])
         for model, asked in expected.items()
         if model in found
     )
