@@ -30,7 +30,7 @@ from qibox.scoring.consent import RescoreStage
 from qibox.scoring.footers import OUTDATED
 from qibox.scoring.kept_footers import keep_footers
 from qibox.scoring.lock import locked
-from qibox.scoring.memory import share_arenas
+from qibox.scoring.memory import give_back, share_arenas
 from qibox.scoring.opening import open_pool, open_run, sweep
 from qibox.scoring.plan import Job, Plan, make_plan, set_aside
 from qibox.scoring.progress import clear_progress, said_by_worker, take_stop
@@ -110,6 +110,7 @@ def work_off(
                     sweep(job.run)
         mended = _run_all(storage, jobs, watcher, settings, retry)
         clear_progress(storage)
+        give_back()  # the last shards' tables; what closes the account takes as much
         jobs = [replace(job, begun=None) for job in jobs]
         plan = make_plan(*jobs)
         if plan.pending:

@@ -8,7 +8,6 @@ footers and pages are checked but not the pages' headers, or all would be fetche
 """
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
 import pyarrow as pa
@@ -18,10 +17,10 @@ import pyarrow.parquet as pq
 
 from qibox.run.mending import telling_damage
 from qibox.run.patience import PatientHandler
+from qibox.run.reading import side_by_side
 from qibox.run.seal import SealedFile, SealedParquet
 from qibox.run.storage import Storage
 
-READERS = 16  # files checked at once
 WHOLE = 1 << 22  # bytes; a smaller file is checked whole, whichever columns are wanted
 
 CHECKED_PARQUET = ds.ParquetFileFormat(  # each page is compared with its checksum, if it has one
@@ -68,9 +67,8 @@ class CheckedDataset(ds.FileSystemDataset):  # type: ignore[misc]  # pyarrow is 
             wanted |= {name for name in self.schema.names if name in str(filter)}
         prefix = self.storage.root.rstrip("/") + "/"
         names = [f.path.removeprefix(prefix) for f in self.get_fragments(filter)]
-        with ThreadPoolExecutor(READERS) as pool:
-            for _ in pool.map(lambda name: self._check(name, wanted), names):
-                pass
+        for _ in side_by_side(lambda name: self._check(name, wanted), names):
+            pass
         return super().scanner(columns=columns, filter=filter, **more)
 
     def _check(self, name: str, columns: set[str]) -> None:

@@ -6,19 +6,19 @@ is what a listing told of it.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from qibox.errors import DamagedFileError
 from qibox.run.editions import edition_of
 from qibox.run.mending import telling_damage
+from qibox.run.reading import side_by_side
 from qibox.run.storage import KEY, MADE_OF, Storage
 from qibox.scoring.endings import Counts, counts_told, present_values
 
 OUTDATED = "outdated"  # where files go that the manifest has no place for any more
-READERS = 16  # footers read at once; on an object store each waits for the network
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ def read_footers(storage: Storage, names: Iterable[str]) -> dict[str, Footer]:
     """The footers of these files, by name; files that are gone meanwhile are left out."""
     known = {name: _recall(storage, name) for name in names}
     unknown = [name for name, footer in known.items() if footer is None]
-    if unknown:
-        with ThreadPoolExecutor(READERS) as pool:
-            known |= zip(unknown, pool.map(partial(read_footer, storage), unknown), strict=True)
+    if not unknown:
+        return cast(dict[str, Footer], known)
+    known |= zip(unknown, side_by_side(partial(read_footer, storage), unknown), strict=True)
     return {name: footer for name, footer in known.items() if footer}
 
 
@@ -125,9 +125,8 @@ def _read(storage: Storage, name: str) -> Footer | None:
 def read_through(storage: Storage, names: Iterable[str]) -> dict[str, str]:
     """Read files whole: what is wrong with those that are damaged, by name."""
     names = list(names)
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(lambda name: _damage(storage, name), names)
-        return {name: damage for name, damage in zip(names, found, strict=True) if damage}
+    found = side_by_side(partial(_damage, storage), names)
+    return {name: damage for name, damage in zip(names, found, strict=True) if damage}
 
 
 def damaged_tables(storage: Storage, *, through: bool) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""What a process that runs waves asks of the memory allocator."""
+"""What a process that runs waves asks of those who hand out memory."""
 
 import ctypes
 import sys
+
+import pyarrow as pa
 
 M_ARENA_MAX = -8  # of <malloc.h>
 ARENAS = 2  # waves work on so many threads at once as there are cores; more wait than work
@@ -18,6 +20,7 @@ def share_arenas() -> None:
 
 def give_back() -> None:
     """Give what is free back to the system: after a large piece of work it would stay for good."""
+    pa.default_memory_pool().release_unused()
     _call("malloc_trim", 0)
 
 

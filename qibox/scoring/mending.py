@@ -8,7 +8,6 @@ counted again. A file in which nothing changes is not written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qibox.run.editions import joint_edition, next_edition
+from qibox.run.reading import side_by_side
 from qibox.run.storage import Storage
 from qibox.run.units import Mend, Unit
 from qibox.scoring.endings import counting_writer
-from qibox.scoring.footers import READERS, Footer, read_footer
+from qibox.scoring.footers import Footer, read_footer
 from qibox.scoring.slices import RowReader
 
 CountRows = Callable[[Unit, str | None], int]  # rows to ask of a file, given a part of the reason
@@ -43,17 +43,17 @@ def find_mends(
     Reads of the files that have failed rows, or are stale, what ``count`` reads.
     """
 
-    def find(unit: Unit) -> Mend | None:
-        footer, stale = footers[unit.path], is_stale(unit, footers)
-        if not stale and (retry is None or not footer.failed):
-            return None
-        rows = count(unit, retry)
-        return Mend(rows, footer.failed, retry) if stale or rows else None
+    def looked_at(unit: Unit) -> bool:
+        return is_stale(unit, footers) or (retry is not None and footers[unit.path].failed > 0)
 
-    standing = [unit for unit in units if unit.path in footers]
-    with ThreadPoolExecutor(READERS) as pool:
-        found = pool.map(find, standing)
-        return {unit.path: mend for unit, mend in zip(standing, found, strict=True) if mend}
+    def find(unit: Unit) -> Mend | None:
+        rows = count(unit, retry)
+        stale = is_stale(unit, footers)
+        return Mend(rows, footers[unit.path].failed, retry) if stale or rows else None
+
+    wanted = [unit for unit in units if unit.path in footers and looked_at(unit)]
+    found = side_by_side(find, wanted)
+    return {unit.path: mend for unit, mend in zip(wanted, found, strict=True) if mend}
 
 
 def inputs_edition(storage: Storage, unit: Unit) -> str | None:

@@ -110,7 +110,7 @@ def make_plan(*jobs: Job, retry: str | None = None, verify: bool = False) -> Pla
     ``verify`` every file is read through, and a unit whose file is damaged is not done.
     """
     storage = jobs[0].run.storage
-    present = [name for job in jobs if job.begun is None for name in _tables(job.run)]
+    present = (name for job in jobs if job.begun is None for name in _tables(job.run))
     footers = read_footers(storage, present)
     damaged = {name: f.damage for name, f in footers.items() if f.damage is not None}
     if verify:
@@ -129,10 +129,12 @@ def make_plan(*jobs: Job, retry: str | None = None, verify: bool = False) -> Pla
     folders = [stage.folder for stage, _ in waves]
     order = sorted(range(len(waves)), key=lambda i: STAGE_FOLDERS.index(folders[i]))
     kept = {path: footers[path] for path in standing}
+    outdated = tuple(n for n in footers if n not in standing and n not in damaged)
+    del footers  # with the names of thousands of files
     return Plan(
         waves=tuple(_wave(*waves[i], storage, kept, retry, idle) for i in order),
         footers={path: kept[path] for path, unit in standing.items() if not is_stale(unit, kept)},
-        outdated=tuple(n for n in present if n not in standing and n not in damaged),
+        outdated=outdated,
         damaged={name: damage for name, damage in damaged.items() if name not in idle},
     )
 

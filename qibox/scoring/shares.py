@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
+from qibox.run.reading import side_by_side
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.endings import counts_read
-from qibox.scoring.footers import READERS, Footer
+from qibox.scoring.footers import Footer
 
 HALF = 0.5  # of a model's responses, below which those that show reasoning are too few
 
@@ -42,12 +43,13 @@ def model_shares(
     ``footers``: what is known of their files; only one that does not tell is read.
     """
     units = list(units)
-    known = {path: footer.counts for path, footer in (footers or {}).items()}
-    with ThreadPoolExecutor(READERS) as pool:
-        counts = list(pool.map(lambda u: known.get(u.path) or counts_read(storage, u.path), units))
+    known = footers or {}
+    told = [known[unit.path].counts if unit.path in known else None for unit in units]
+    unknown = [unit.path for unit, counts in zip(units, told, strict=True) if counts is None]
+    read = side_by_side(partial(counts_read, storage), unknown)
     found: dict[str, Counter[str]] = {}
-    for unit, count in zip(units, counts, strict=True):
-        found.setdefault(unit.model, Counter()).update(count._asdict())
+    for unit, counts in zip(units, told, strict=True):
+        found.setdefault(unit.model, Counter()).update((counts or next(read))._asdict())
     return tuple(
         ModelShare(model, expected=asked, **found[model])
         for model, asked in expected.items()

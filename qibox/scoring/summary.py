@@ -6,7 +6,6 @@ while the run is going, on any runner: a unit that is not finished counts as sti
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +13,10 @@ import pyarrow.compute as pc
 
 from qibox.judges.people import NO_LABEL
 from qibox.run.directory import PoolIndex, Run
+from qibox.run.reading import side_by_side
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
-from qibox.scoring.footers import READERS, Footer
+from qibox.scoring.footers import Footer
 from qibox.scoring.generate import AskModel
 from qibox.scoring.plan import Job, Plan, Wave
 from qibox.scoring.shares import ModelShare, model_shares
@@ -158,7 +158,6 @@ def _count_reasons(storage: Storage, names: list[str]) -> dict[str, int]:
         return counted
 
     counts: Counter[str] = Counter()
-    with ThreadPoolExecutor(READERS) as pool:
-        for rows in pool.map(count, names):
-            counts.update({row["values"]: row["counts"] for row in rows})
+    for rows in side_by_side(count, names):
+        counts.update({row["values"]: row["counts"] for row in rows})
     return dict(counts.most_common())
