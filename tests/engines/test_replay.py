@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qibox.engines.load import load_engine, resolve_model
+from qibox.engines.recording import find_pieces, recorded_bytes, recording_fingerprint
 from qibox.engines.replay import ReplayEngine
 from qibox.errors import UsageError
 from qibox.manifests.panel import ModelSpec
@@ -202,3 +204,30 @@ def test_a_panel_model_can_be_a_recording(tmp_path):
         table = engine.generate(asking("a"), Sampling(samples=2))
         assert table["text"].to_pylist() == ["a/0", "a/1"]
         engine.close()
+
+
+def test_a_fingerprint_is_of_the_files_in_order_folder_by_folder(tmp_path):
+    record(tmp_path / ".hidden/x.parquet", ["a"])
+    record(tmp_path / "model=m/.half.parquet", ["a"])
+    files = [
+        record(tmp_path / f"{name}.parquet", [name])
+        for name in ("all", "model=m/x", "model=m-2/x", "parts/model=m/y")  # "m/" is after "m-"
+    ]
+
+    def expected(*chosen: Path) -> str:
+        hasher = hashlib.sha256()
+        for file in chosen:
+            content = file.read_bytes()
+            hasher.update(f"{file.relative_to(tmp_path)}\0{len(content)}\0".encode())
+            hasher.update(hashlib.sha256(content).digest())
+        return f"sha256:{hasher.hexdigest()}"
+
+    everything, (all_, of_m, _, below) = str(tmp_path), files
+    assert recording_fingerprint(everything) == expected(*files)
+    assert recording_fingerprint(everything, ["m"]) == expected(all_, of_m, below)
+    assert recording_fingerprint(everything, ["other"]) == expected(all_)
+    assert recording_fingerprint(str(tmp_path / "model=m-2"), ["m"]) == recording_fingerprint(
+        str(tmp_path / "model=m-2")
+    )  # another model's alone: that it is another's is said when it is opened
+    assert recorded_bytes(everything) == sum(file.stat().st_size for file in files)
+    assert len(find_pieces(everything, "m-2")) == 2

@@ -1,5 +1,7 @@
 """What a finished scoring's footers tell is noted, and believed of unchanged files alone."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ from qibox.errors import QiboxError, UsageError
 from qibox.run.directory import Run
 from qibox.run.storage import Storage
 from qibox.scoring import footers
-from qibox.scoring.kept_footers import NAME, keep_footers
+from qibox.scoring.endings import Counts
+from qibox.scoring.kept_footers import NAME, keep_footers, recall_footers
 from qibox.scoring.plan import Job, make_plan
 from qibox.selection.choose import choose
 from qibox.selection.request import OPEN_BOX, by_box
@@ -52,6 +55,20 @@ def test_no_unchanged_file_is_opened(kept: Run, monkeypatch: pytest.MonkeyPatch)
     file = Path(kept.storage.path(touched))
     file.write_bytes(file.read_bytes())
     assert opened(monkeypatch, kept) == [touched]
+
+
+def test_what_is_noted_is_what_the_footers_told(kept: Run) -> None:
+    storage, counts = kept.storage, Counts(rows=7, reasoned=3, cut_off=1, refused=2)
+    first, *others = footers.read_footers(storage, storage.files("responses")).items()
+    noted = {first[0]: replace(first[1], counts=counts), **dict(others)}
+    keep_footers(storage, kept.home, noted)
+    lines = map(json.loads, storage.read_text(NAME).splitlines()[:-1])
+    told = {name: more[-1] for name, *more in lines}  # the counts, by their names
+    assert told == {**dict.fromkeys(noted), first[0]: counts._asdict()}
+    footers._remembered.clear()
+    recall_footers(storage, kept.home)
+    found = footers._remembered[storage.url]
+    assert {name: footer for name, (_, footer) in found.items()} == noted
 
 
 def test_what_changed_since_is_noticed(kept: Run) -> None:
