@@ -54,4 +54,4 @@ def recall_footers(storage: Storage, home: str) -> None:
 
 def _footer(*told: Any) -> Footer:
     *fields, counts = told
-    return Footer(*fields, counts=counts and Counts(**counts))
+    return Footer(*fields, counts and Counts(**counts))
