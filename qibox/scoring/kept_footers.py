@@ -9,7 +9,7 @@ Nothing depends on it but time. On an object store nothing is noted.
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any
 
 import xxhash
@@ -53,5 +53,6 @@ def recall_footers(storage: Storage, home: str) -> None:
 
 
 def _footer(*told: Any) -> Footer:
-    *fields, counts = told
-    return Footer(*fields, counts and Counts(**counts))
+    footer = Footer(*told)
+    counts: Any = footer.counts  # by their names
+    return replace(footer, counts=Counts(**counts)) if counts else footer
