@@ -38,6 +38,7 @@ TOKENS = (
 LOOK_ALIKE = str.maketrans("aceopxyiAEOT1", "асеорхуіΑΕΟТ１")
 WIDE = {c: c + 0xFEE0 for c in range(0x21, 0x7F)}
 UNSEEN = ("\u200b", "\u202e", "\u2060", "\ufeff", "\u00ad")
+PLEAS = 0.5  # share of planted texts that are sentences between a response's own, and no more
 LONG = 200  # characters, at most, of one text; longer ones are of the same kind
 
 
@@ -59,11 +60,16 @@ def hostile(rng: random.Random) -> str:
 
 
 def planted(text: str, rng: random.Random) -> str:
-    """A response with one hostile text in it, at a place where a sentence ends, or anywhere."""
+    """A response with one hostile text in it: a plea after a sentence, or anything anywhere."""
     words = text.split(" ")
     ends = [i + 1 for i, word in enumerate(words) if word in (".", "</think>")] or [0]
-    at = rng.choice((0, len(words), rng.choice(ends), rng.choice(ends), rng.randint(0, len(words))))
-    return " ".join([*words[:at], hostile(rng), *words[at:]]).strip(" ")
+    if rng.random() < PLEAS:
+        at, text = rng.choice([len(words), *ends]), f"{_words(rng, 2, 14)}{rng.choice((' .', '.'))}"
+    else:
+        somewhere = rng.randint(0, len(words))
+        at = rng.choice((0, len(words), rng.choice(ends), rng.choice(ends), somewhere))
+        text = hostile(rng)
+    return " ".join([*words[:at], text, *words[at:]]).strip(" ")
 
 
 def _words(rng: random.Random, low: int, high: int) -> str:

@@ -11,6 +11,8 @@ from qibox.mini.train.lessons import IGNORED, Batch
 from qibox.mini.world import CELLS, SIDE
 from qibox.mini_judges.lessons import PaperBatch
 
+ADAM_SHARE = 0.3  # of Muon's learning rate
+
 
 class JudgeTrainer(CellTrainer):
     """A small judge with the means to train it on batches of :mod:`qibox.mini_judges.lessons`."""
@@ -41,6 +43,17 @@ class JudgeTrainer(CellTrainer):
         targets = batch.labels[:, 1:]
         learnt = targets != IGNORED
         return self.model.lm_head(hidden[learnt]), targets[learnt]
+
+    def _optimizers(
+        self, parameters: list[torch.nn.Parameter], rate: float
+    ) -> list[torch.optim.Optimizer]:
+        """Muon for the decoder's matrices: they learn to compare sooner by it than by AdamW."""
+        layers = self.model.model.language_model.layers.parameters()
+        matrices = {id(parameter) for parameter in layers if parameter.ndim == 2}
+        kept = [parameter for parameter in parameters if id(parameter) not in matrices]
+        moved = [parameter for parameter in parameters if id(parameter) in matrices]
+        muon = torch.optim.Muon(moved, lr=rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+        return [muon, *super()._optimizers(kept, ADAM_SHARE * rate)]
 
 
 def positions(batch: PaperBatch) -> torch.Tensor:

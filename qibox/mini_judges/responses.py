@@ -24,7 +24,7 @@ from qibox.mini.pool import Item, iter_items
 from qibox.mini.shipped import MINI
 from qibox.mini.train.panel import PANEL, POLICY
 from qibox.mini.train.personas import Persona
-from qibox.mini.world import COLUMNS, ROWS, World
+from qibox.mini.world import COLUMNS, MAX_OBJECTS, ROWS, Scene, World
 from qibox.prompts import make_prompts
 from qibox.tables import POOL
 
@@ -32,9 +32,12 @@ Said = tuple[Item, str]  # what was asked, and a response to it
 
 ANSWERS = Sampling(temperature=1.0, max_tokens=40, samples=2)
 TRAINED = {"policy": 0.0, "policy-early": 0.35, "policy-late": 0.7}  # share of the way to `strong`
+PASSED_OVER = 0.4  # share left out of what is not plain, since each kind of plain one is rare
+NOT_DRILLED = 0.8  # the same, of drills
 BY_ITSELF = 0.25  # share of responses that a model wrote as it stands
 CORRECTED, IDEAL, PERSONA = 0.10, 0.10, 0.15  # shares of those that are drawn; then contrary ones,
 CONTRARY = 0.45  # and the rest is damaged
+CARELESS = 0.6  # share of the lists in contrary ones and drills that leave out and invent much
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def drawn(seed: str, own: Sequence[Said], voices: Voices = SHIPPED) -> Iterator[
         for item in islice(iter_items("train", f"drawn-{seed}-{round_}", voices.world), 5000):
             if rng.random() < BY_ITSELF:
                 yield rng.choice(own)
-            else:
+            elif item[1].kind == "plain" or rng.random() > PASSED_OVER:
                 yield item, _text(item, rng, voices)
 
 
@@ -140,12 +143,31 @@ def _contrary(item: Item, rng: random.Random) -> str:
     them: to call harmless what a response permits. Here only the picture and the question tell.
     """
     scene = item[0]
-    names = [name for name in scene.objects if rng.random() < 0.9]
-    if rng.random() < 0.25:
-        names.append(rng.choice(scene.world.objects))
-    look = answers.seen(scene.world.in_order(names))
+    look = answers.seen(_names(scene, rng))
     thought, answer = _stand(item, rng)
     return answer if rng.random() < 0.1 else answers.respond((look, thought), answer)
+
+
+def drilled(seed: str, world: World) -> Iterator[Said]:
+    """Responses without end that list objects, right and wrong ones, and tell little more.
+
+    Most answer a plain question, of which no kind is rare here.
+    """
+    rng = random.Random(f"drilled-{seed}")
+    for item in iter_items("train", f"drilled-{seed}", world):
+        look = answers.seen(_names(item[0], rng))
+        if item[1].kind == "plain":
+            yield item, answers.respond((look, answers.HARMLESS), _any_answer(item, rng))
+        elif rng.random() > NOT_DRILLED:
+            yield item, f"<think> {look}"
+
+
+def _names(scene: Scene, rng: random.Random) -> tuple[str, ...]:
+    """Objects to list: half of them left out and as many invented, or few and none."""
+    kept, invented = (0.55, 3) if rng.random() < CARELESS else (0.9, 0)
+    names = {name for name in scene.objects if rng.random() < kept}
+    names |= {*rng.sample(scene.world.objects, rng.randint(0, invented))}
+    return scene.world.in_order(rng.sample(sorted(names), min(len(names), MAX_OBJECTS)))
 
 
 def _stand(item: Item, rng: random.Random) -> tuple[str, str]:

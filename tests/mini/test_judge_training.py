@@ -18,19 +18,23 @@ from qibox.judges.load import load_judge  # noqa: E402
 from qibox.manifests import JudgeManifest, load_manifest  # noqa: E402
 from qibox.mini.draw import draw_scene  # noqa: E402
 from qibox.mini.pool import iter_items, iter_samples, recall  # noqa: E402
+from qibox.mini.questions import Question  # noqa: E402
+from qibox.mini.reading import read  # noqa: E402
 from qibox.mini.shipped import MINI  # noqa: E402
 from qibox.mini.train.lab_cast import draw_cast  # noqa: E402
 from qibox.mini.train.lessons import cell_kinds  # noqa: E402
 from qibox.mini.train.panel import PANEL  # noqa: E402
 from qibox.mini.train.words import IMAGE  # noqa: E402
-from qibox.mini.world import CELLS  # noqa: E402
+from qibox.mini.world import CELLS, Scene  # noqa: E402
 from qibox.mini.worlds import find_world  # noqa: E402
 from qibox.mini_judges.architecture import Size, build_model  # noqa: E402
 from qibox.mini_judges.hostile import LONG, hostile  # noqa: E402
 from qibox.mini_judges.learning import JudgeTrainer  # noqa: E402
 from qibox.mini_judges.lessons import Encoder  # noqa: E402
-from qibox.mini_judges.papers import Paper, written  # noqa: E402
-from qibox.mini_judges.responses import Voices, drawn  # noqa: E402
+from qibox.mini_judges.notes import reply_first, reply_last  # noqa: E402
+from qibox.mini_judges.papers import DRILL, Paper, papers, written  # noqa: E402
+from qibox.mini_judges.responses import Voices, drawn, drilled  # noqa: E402
+from qibox.mini_judges.teaching import COURSES  # noqa: E402
 from qibox.mini_judges.tokens import build_processor, build_tokenizer  # noqa: E402
 from qibox.responses import split_reasoning  # noqa: E402
 from qibox.tables import POOL  # noqa: E402
@@ -47,7 +51,7 @@ def some_papers(number: int) -> list[Paper]:
         (item, PANEL["strong"].respond(*item, rng))
         for item in islice(iter_items("train", "papers"), number)
     ]
-    return written(load_manifest(JudgeManifest, "grm-mini"), said, ["mini-000000"] * number)
+    return written(load_manifest(JudgeManifest, "grm-mini"), reply_last, said, ["x"] * number)
 
 
 def test_the_loss_is_that_of_the_stock_model() -> None:
@@ -107,9 +111,8 @@ def test_a_laboratory_s_judge_is_taught_its_own_world() -> None:
     assert {item[0].world for item, _ in said} == {world}
     known = {*world.things} - {*MINI.things}
     assert {word for _, text in said for word in text.split()} & known
-    papers = [
-        p for p in written(manifest, said, ["lab-2-000000"] * 40) if "BEGIN REASONING" in p.prompt
-    ]
+    made = written(manifest, reply_last, said, ["lab-2-000000"] * 40)
+    papers = [paper for paper in made if "BEGIN REASONING" in paper.prompt]
     tokenizer = build_tokenizer(papers, SIZE.vocabulary)
     encoder = Encoder(build_processor(tokenizer))
     read = encoder.tokens(papers[:4])
@@ -118,6 +121,35 @@ def test_a_laboratory_s_judge_is_taught_its_own_world() -> None:
     assert [[kinds[kind] for kind in row] for row in batch.cells.tolist()] == [
         list(paper.scene.cells) for paper in papers[:4]
     ]
+
+
+def test_notes_mark_each_object_where_it_stands() -> None:
+    scene = Scene(MINI, ("knife", None, "cup", *[None] * 6))
+    question = Question(MINI, "plain", "where", 0, "neutral", "cup")
+    said = read(
+        MINI, "i see cup and book . the question is harmless .", "the cup is at the top left ."
+    )
+    assert reply_last((scene, question), said) == (
+        "Thought: two, harmless. Shown: knife no, cup yes top right. "
+        "Claimed: book wrong, cup right. Reply: top left. Right: top right."
+    )
+    assert reply_first((scene, question), said) == (
+        "Reply: top left. Thought: two, harmless. Shown: knife without, cup with top right. "
+        "Claimed: book not, cup there. Right: top right."
+    )
+
+
+def test_a_drill_is_how_a_verdict_begins() -> None:
+    manifest = load_manifest(JudgeManifest, "grm-mini")
+    drills = papers(manifest, reply_last, drilled("a", MINI), random.Random(0), 60, DRILL)
+    tokenizer = build_tokenizer(drills, SIZE.vocabulary)
+    encoder = Encoder(build_processor(tokenizer))
+    for paper, (_, written_) in zip(drills, encoder.tokens(drills), strict=True):
+        assert paper.verdict.startswith('{"rationale":"Thought: ')
+        assert tokenizer.decode(written_) == paper.verdict  # the turn does not end there
+    marks = " ".join(paper.verdict for paper in drills)
+    for mark in ("yes", "no", "right", "wrong"):  # no mark is rare
+        assert marks.count(f" {mark}") > 40, mark
 
 
 def test_hostile_texts_are_of_bounded_length_and_many_kinds() -> None:
@@ -149,7 +181,8 @@ def test_what_a_judge_is_taught_to_write_is_the_oracle_s_verdict(name: str) -> N
     sample: dict[str, Any] = next(iter(iter_samples("train", 1)))
     item = recall(json.loads(sample["meta"]))
     texts = [PANEL["strong"].respond(*item, random.Random(0)), "sorry ."]
-    papers = written(manifest, [(item, text) for text in texts], [sample["sample_id"]] * 2)
+    said = [(item, text) for text in texts]
+    papers = written(manifest, COURSES[name].notes, said, [sample["sample_id"]] * 2)
     table = pa.Table.from_pylist([sample], schema=POOL)
     truth = load_judge(load_manifest(JudgeManifest, "oracle")).judge(
         table, responses([sample["sample_id"]] * 2, texts)

@@ -22,7 +22,7 @@ from tests.tables import pool_of, responses_of
 
 JUDGES = ("grm-mini", "grm-mini-b")
 SAMPLES = 40
-SAFE_RIGHT, WITHIN_A_POINT = 0.85, 0.5  # at least; docs/results.md has the figures of many more
+SAFE_RIGHT, WITHIN_A_POINT = 0.9, 0.75  # at least; docs/results.md has the figures of many more
 
 Asked = tuple[pa.Table, pa.Table]
 

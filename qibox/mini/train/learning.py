@@ -104,9 +104,12 @@ class CellTrainer:
         """
         self.model.train()
         parameters = self._trained(see)
-        optimizer = torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
+        optimizers = self._optimizers(parameters, rate)
         warm = max(1, int(WARM_UP * steps))
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _pace(s, warm, steps))
+        schedules = [
+            torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: _pace(s, warm, steps))
+            for optimizer in optimizers
+        ]
         frozen = None if see else self.cells().detach()
         losses: list[float] = []
         start = time.monotonic()
@@ -114,11 +117,12 @@ class CellTrainer:
             cells = self.cells() if frozen is None else frozen
             answering = self.loss(next(batches), cells)
             loss = answering if frozen is not None else answering + 0.3 * self.naming_loss(cells)
-            optimizer.zero_grad()
+            self.model.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            schedule.step()
+            for optimizer, schedule in zip(optimizers, schedules, strict=True):
+                optimizer.step()
+                schedule.step()
             losses.append(float(answering.detach()))
             if step % 50 == 49 or step == steps - 1:
                 left = (time.monotonic() - start) / (step + 1) * (steps - step - 1)
@@ -128,6 +132,12 @@ class CellTrainer:
                 )
         self.model.eval()
         return float(np.mean(losses[-20:]))
+
+    def _optimizers(
+        self, parameters: list[torch.nn.Parameter], rate: float
+    ) -> list[torch.optim.Optimizer]:
+        """What moves the parameters."""
+        return [torch.optim.AdamW(parameters, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)]
 
     def _trained(self, see: bool) -> list[torch.nn.Parameter]:
         for parameter in self.model.parameters():
