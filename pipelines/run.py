@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -109,19 +110,26 @@ def work_off(
                 if job.begun is None:
                     sweep(job.run)
         mended = _run_all(storage, jobs, watcher, settings, retry)
-        clear_progress(storage)
-        give_back()  # the last shards' tables; what closes the account takes as much
-        jobs = [replace(job, begun=None) for job in jobs]
-        plan = make_plan(*jobs)
-        if plan.pending:
-            raise QiboxError(
-                f"the Beam runner ended with {plan.pending} units of {storage.url} not done: the "
-                "same command goes on with them"
-            )
-        for job in jobs:
-            if job.run.manifest.scored:
-                keep_footers(storage, job.run.home, plan.footers)
-        return [summarise(job, plan, mended) for job in jobs]
+        with ThreadPoolExecutor(1) as beside:  # a disk that is busy takes its time to remove files
+            cleared = beside.submit(clear_progress, storage)
+            summaries = _close(storage, [replace(job, begun=None) for job in jobs], mended)
+        cleared.result()
+        return summaries
+
+
+def _close(storage: Storage, jobs: Sequence[Job], mended: Sequence[Unit]) -> list[Summary]:
+    """See that all is done, and count it."""
+    give_back()  # the last shards' tables; to count takes as much
+    plan = make_plan(*jobs)
+    if plan.pending:
+        raise QiboxError(
+            f"the Beam runner ended with {plan.pending} units of {storage.url} not done: the "
+            "same command goes on with them"
+        )
+    for job in jobs:
+        if job.run.manifest.scored:
+            keep_footers(storage, job.run.home, plan.footers)
+    return [summarise(job, plan, mended) for job in jobs]
 
 
 def _run_all(

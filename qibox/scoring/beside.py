@@ -153,6 +153,7 @@ def _work_off(board: Board, process: Beside) -> None:
         for work in board.taken():
             process.do(work)
         process.settle()
+        process.end()  # while this process does its last shard, or closes the account
     except GoneError:
         board.put_back(process.unfinished())
     except BaseException:

@@ -26,6 +26,7 @@ from qibox.errors import (
     UsageError,
     WeightsNotFoundError,
 )
+from qibox.run.reading import side_by_side
 from qibox.run.storage import Storage
 
 FOLDER = "progress"
@@ -209,5 +210,8 @@ def said_by_worker(text: str) -> QiboxError | None:
 
 def clear_progress(storage: Storage) -> None:
     """Forget what earlier workers told."""
-    if storage.files(FOLDER):
+    if files := storage.files(FOLDER):
+        if storage.is_local:  # each waits for what the disk is at; a store removes all in one go
+            for _ in side_by_side(storage.remove_file, files):
+                pass
         storage.remove(FOLDER)

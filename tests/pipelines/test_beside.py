@@ -225,3 +225,16 @@ def test_they_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     while any(is_there(pid) for pid in pids):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_what_is_done_there_needs_no_pandas() -> None:
+    code = """
+import sys
+from qibox.scoring.beside_child import _NoPandas
+sys.meta_path.insert(0, _NoPandas())
+import pyarrow as pa
+from qibox.hashing import row_hashes
+assert len(set(row_hashes(pa.table({"text": pa.array(["one", "other"])})))) == 2
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
