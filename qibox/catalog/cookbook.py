@@ -3,10 +3,10 @@
 from importlib import resources
 from typing import Final
 
-import yaml
 from pydantic import TypeAdapter
 
 from qibox.manifests.common import Checked
+from qibox.yaml_text import parse_yaml
 
 FILE: Final = "cookbook.yaml"
 
@@ -22,4 +22,4 @@ class Question(Checked):
 def load_cookbook() -> tuple[Question, ...]:
     """Read the shipped questions, in their order."""
     text = (resources.files("qibox.data_manifests") / FILE).read_text(encoding="utf-8")
-    return TypeAdapter(tuple[Question, ...]).validate_python(yaml.safe_load(text))
+    return TypeAdapter(tuple[Question, ...]).validate_python(parse_yaml(text))

@@ -17,6 +17,7 @@ from qibox.manifests.pool import PoolManifest
 from qibox.manifests.recipe import RecipeManifest
 from qibox.manifests.rephraser import RephraserManifest
 from qibox.manifests.suite import SuiteManifest
+from qibox.yaml_text import Loader, parse_yaml
 
 KINDS: dict[type[Manifest], str] = {
     PoolManifest: "pools",
@@ -79,12 +80,13 @@ def parse_manifest(kind: type[M], text: str, origin: str) -> M:
         UsageError: not YAML, not a mapping, or fields that do not hold, each named.
     """
     try:
-        values = yaml.load(text, Loader=_Loader)
+        values = parse_yaml(text, _Loader)
     except _RepeatedFieldError as error:
         raise UsageError(f"manifest {origin} has {error}: keep one") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
+        # the compiled parser calls a text's end a line after its last
+        line = f" at line {min(where.line, text.count(chr(10))) + 1}" if where else ""
         raise UsageError(f"manifest {origin} is not YAML{line}: mend it and run again") from error
     except RecursionError as error:
         raise UsageError(
@@ -122,7 +124,7 @@ class _RepeatedFieldError(yaml.YAMLError):
     """A mapping has one key twice; YAML itself would keep the last in silence."""
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """Plain YAML without repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

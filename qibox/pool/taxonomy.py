@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from importlib import resources
 
 import pyarrow as pa
-import yaml
 
 from qibox.errors import UsageError
 from qibox.manifests.common import Checked
+from qibox.yaml_text import parse_yaml
 
 FILE = "taxonomy.yaml"
 OTHER = "other"
@@ -41,7 +41,7 @@ class Mapping:
 def load_taxonomy() -> Taxonomy:
     """Read the shipped taxonomy."""
     text = (resources.files("qibox.data_manifests") / FILE).read_text(encoding="utf-8")
-    return Taxonomy.model_validate(yaml.safe_load(text))
+    return Taxonomy.model_validate(parse_yaml(text))
 
 
 def mapping_of(name: str | None) -> Mapping | None:

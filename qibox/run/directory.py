@@ -48,6 +48,7 @@ from qibox.run.units import (
     responses_keys,
     scores_key,
 )
+from qibox.yaml_text import parse_yaml
 
 RUN_FILE = "run.yaml"
 POOL_INDEX = "pool/_index.json"
@@ -278,7 +279,7 @@ def read_run_manifest(storage: Storage, home: str = "") -> RunManifest | None:
 def parse_run_manifest(text: str, origin: str) -> RunManifest:
     """Check a run manifest's text; ``origin`` names it in the error."""
     try:
-        return RunManifest.model_validate(yaml.safe_load(text))
+        return RunManifest.model_validate(parse_yaml(text))
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(
             f"{origin} is not YAML: score into another directory", fields=["out"]

@@ -34,6 +34,7 @@ from qibox.run.patience import (
     patiently,
 )
 from qibox.run.seal import SealedFile, SealedParquet, seal, sealed_text, unsealed_text
+from qibox.yaml_text import parse_yaml
 
 R = TypeVar("R")
 
@@ -224,7 +225,7 @@ class Storage:
             DamagedFileError: it is no YAML, or holds something else.
         """
         try:
-            content = yaml.safe_load(self.read_text(name))
+            content = parse_yaml(self.read_text(name))
         except (yaml.YAMLError, RecursionError) as error:
             raise self.fault(name)("it is not YAML") from error
         if not isinstance(content, dict):

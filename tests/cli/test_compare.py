@@ -1,5 +1,6 @@
 """`qibox compare`: arms from the command line to the verdict, stopped in the middle and gone on."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from qibox.run.storage import Storage
@@ -15,6 +17,7 @@ from tests.commands import qibox
 from tests.recordings import record
 
 ARMS = ["--selections", "random,box", "--steps", 2, "--size", 8, "--limit", 6, "--seeds", 1]
+WORDS = [*ARMS, "--checkpoint", 1, "--name", "made"]
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +39,33 @@ def run(scored: Path, tmp_path: Path) -> Path:
 
 
 def compare(run: Path) -> "subprocess.Popen[bytes]":
-    words = ["compare", run, *ARMS, "--checkpoint", 1, "--name", "made", "--workers", 1]
+    words = ["compare", run, *WORDS, "--workers", 1]
     command = [sys.executable, "-P", "-m", "qibox.cli", *map(str, words)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def by_hand(run: Path) -> str:
+    """The commands of both arms, given one after the other here; the report of what they left."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))  # as the only worker has
+    policies: list[str] = []
+    for arm, rule in (("random", "--random 8"), ("box", "--box mini --limit 8")):
+        name = f"made-{arm}-0"
+        given(f"select {run} {rule} --seed 0 --name {name}")
+        training = f"--credit turn --steps 2 --snapshot 1 --selection {name} --seed 0"
+        given(f"train {run} {training} --name {name}")
+        policies += ["--policy", f"{name}-at-1", "--policy", name]
+    asked = "--pool mini-heldout --limit 6 --samples-per-model 5"
+    given(f"eval {run} {asked} {' '.join(policies)}")
+    torch.set_num_threads(threads)
+    return given(f"compare {run} {' '.join(map(str, WORDS))} --report")
+
+
+def given(line: str) -> str:
+    """What a command that succeeds here prints."""
+    done = qibox(*line.split())
+    assert done.status == 0, done.stderr
+    return done.stdout
 
 
 def ended(process: "subprocess.Popen[bytes]", status: int) -> str:
@@ -51,8 +78,9 @@ def ended(process: "subprocess.Popen[bytes]", status: int) -> str:
 def test_stopped_in_the_middle_it_ends_as_an_unbroken_one(
     scored: Path, run: Path, tmp_path: Path
 ) -> None:
+    """As its commands do, given by hand: what is trained in one process is what is in another."""
     broken = Path(shutil.copytree(run, tmp_path / "broken" / "run"))
-    unbroken, stopped = compare(run), compare(broken)
+    stopped = compare(broken)
     while stopped.poll() is None and not (broken / "policies/made-random-0/policy.yaml").exists():
         time.sleep(0.05)
     time.sleep(1)  # the second arm is at work
@@ -61,24 +89,21 @@ def test_stopped_in_the_middle_it_ends_as_an_unbroken_one(
     assert "Traceback" not in said
     assert said.count("Stopped by SIGTERM") == 1
     assert not (broken / "comparisons/made/replicates.parquet").exists()
-    report = ended(unbroken, 0)
     again = ended(compare(broken), 0)
+    report = by_hand(run)
     for table in ("replicates", "comparisons"):
         file = f"comparisons/made/{table}.parquet"
         assert Storage(run).read_table(file) == Storage(broken).read_table(file)
     assert "with 1 of at least 6 replicates nothing can be significant" in report
-    assert (
-        report[report.index("# made") :].splitlines()[:-1]
-        == (again[again.index("# made") :].splitlines()[:-1])
-    )
-    judged = Storage(run).read_table("comparisons/made/replicates.parquet").to_pandas()
+    assert report.splitlines() == again[again.index("# made") :].splitlines()[:-1]
+    judged = Storage(broken).read_table("comparisons/made/replicates.parquet").to_pandas()
     assert set(judged["step"]) == {1, 2}
     assert set(judged["arm"]) == {"random", "box"}
-    asked = qibox("sql", run, "select count(*) from comparisons where role = 'primary'")
+    asked = qibox("sql", broken, "select count(*) from comparisons where role = 'primary'")
     assert " 1 " in asked.stdout
-    other = qibox("compare", run, *ARMS, "--name", "made", "--report")
+    other = qibox("compare", broken, *ARMS, "--name", "made", "--report")
     assert other.status == 0
-    goes_on_elsewhere(Path(shutil.copytree(scored, tmp_path / "elsewhere" / "run")), run)
+    goes_on_elsewhere(Path(shutil.copytree(scored, tmp_path / "elsewhere" / "run")), broken)
 
 
 def goes_on_elsewhere(run: Path, finished: Path) -> None:

@@ -13,7 +13,7 @@ from tests.commands import qibox
 from tests.pool.making import rows_of
 
 QIBOX = Path(sys.executable).parent / "qibox"
-PICTURES = 500
+PICTURES = 150
 BROKEN_ROWS = PICTURES // 25
 ROWS = PICTURES + BROKEN_ROWS
 

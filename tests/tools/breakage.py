@@ -153,7 +153,8 @@ class World:
 
 def begin_world(folder: Path, samples: int = 12) -> World:
     """What a run is made of; nothing of it is made yet."""
-    world = World(record(folder / "recorded", samples, shard_size=samples), folder / "run")
+    made = record(folder / "recorded", samples, shard_size=samples, models=("ada", "bay"))
+    world = World(made, folder / "run")
     add_benchmark(world.recorded, "held", [f"asks {i} ?" for i in range(4)])
     for model in ("default", "start-policy"):
         write_answers(world.recorded / "answers", model, [f"held:b{i}" for i in range(4)])
