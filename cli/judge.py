@@ -1,5 +1,6 @@
 """`qibox judge`: a second opinion on answers that are there."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -11,11 +12,17 @@ if TYPE_CHECKING:
     from qibox.judges.people import Labels
     from qibox.manifests.judge import JudgeManifest
     from qibox.run.directory import Run
+    from qibox.scoring.plan import Job
 
 
 @click.command(short_help="Let one more judge, or people, rate the answers that a run has.")
 @click.argument("run", default=DEFAULT_RUN)
-@click.option("--judge", help="Judge's name, as RUN has it or shipped, or a .yaml path.")
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    help="Judge's name, as RUN has it or shipped, or a .yaml path; may be repeated.",
+)
 @judge_at_option
 @click.option(
     "--labels", metavar="FILE.csv", help="What people said: sample_id, model, k, safe, score, who."
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 @waves_options
 def command(
     run: str,
-    judge: str | None,
+    judges: tuple[str, ...],
     judge_at: tuple[str, ...],
     labels: str | None,
     name: str,
@@ -36,12 +43,12 @@ def command(
     quiet: bool,
     beam_options: tuple[str, ...],
 ) -> None:
-    """Add a judge to RUN, or to RUN/evaluations/BENCHMARK or RUN/profiles/POLICY.
+    """Add judges to RUN, or to RUN/evaluations/BENCHMARK or RUN/profiles/POLICY.
 
     No model is asked again, and no other judge's verdict and no score is touched: selections go by
-    the run's first judge. The view `judgments` has all of them. Stopped at any moment, the same
-    command does what is missing. Without --judge and --labels, the
-    judge is oracle on the miniature pools, grm on any other.
+    the run's first judge. The view `judgments` has all of them. Several judges are asked one after
+    the other. Stopped at any moment, the same command does what is missing. Without --judge and
+    --labels, the judge is oracle on the miniature pools, grm on any other.
 
     With --labels people are the judge. safe is true or false, score 1 to 10; of several labels on
     one text the score is the mean, safe what most say, null where they are even. A response that
@@ -64,31 +71,36 @@ def command(
 
     opened = Run.open_below(run)
     read = None if labels is None else read_labels(labels)
-    chosen = chosen_judge(opened, judge, judge_at, read, name)
-    (summary,) = work_off(
-        opened.storage,
-        lambda: [job_of_judge(run, chosen, read)],
-        ConsoleWatcher(quiet=quiet),
-        Settings(beam_options, trust_remote_code),
-        retry_failed,
-    )
-    if not quiet:
-        print_summary(summary, run)
-        first = opened.manifest.judges[0].name
-        if opened.manifest.scored and first != chosen.name:
-            console.err.print(f"scores stay those of judge {first}", highlight=False, markup=False)
-    print_mended(summary, retry_failed)
-    check_rejects(summary, max_reject_rate)
+
+    def jobs(judge: "JudgeManifest") -> "list[Job]":
+        return [job_of_judge(run, judge, read)]
+
+    for chosen in judges_to_add(opened, judges, judge_at, read, name):
+        (summary,) = work_off(
+            opened.storage,
+            partial(jobs, chosen),
+            ConsoleWatcher(quiet=quiet),
+            Settings(beam_options, trust_remote_code),
+            retry_failed,
+        )
+        if not quiet:
+            print_summary(summary, run)
+            first = opened.manifest.judges[0].name
+            if opened.manifest.scored and first != chosen.name:
+                said = f"scores stay those of judge {first}"
+                console.err.print(said, highlight=False, markup=False)
+        print_mended(summary, retry_failed)
+        check_rejects(summary, max_reject_rate)
 
 
-def chosen_judge(
+def judges_to_add(
     run: "Run",
-    judge: str | None,
+    judges: tuple[str, ...],
     judge_at: tuple[str, ...],
     labels: "Labels | None",
     name: str,
-) -> "JudgeManifest":
-    """The judge to add, or to go on with.
+) -> "list[JudgeManifest]":
+    """The judges to add, or to go on with, each once.
 
     Raises:
         UsageError: options that exclude each other, a name that is none or is not known.
@@ -100,12 +112,15 @@ def chosen_judge(
     from qibox.scoring.adding import people_judge
 
     if labels is not None:
-        if judge is not None or judge_at:
+        if judges or judge_at:
             raise UsageError("--labels are people's word: leave out --judge and --judge-at")
         if not is_name(name):
             raise UsageError(f"--name '{name}' is no name: give lower-case letters, digits and -")
-        return people_judge(name, labels)
+        return [people_judge(name, labels)]
     known = {each.name: each for each in run.manifest.judges}
-    if judge in known:
-        return placed([known[judge]], judge_at)[0]
-    return placed(judges_of_pool([judge] if judge else [], run.manifest.pool), judge_at)[0]
+    pool = run.manifest.pool
+    named = [
+        known[each] if each in known else judges_of_pool([each], pool)[0]
+        for each in dict.fromkeys(judges)
+    ]
+    return placed(named or judges_of_pool([], pool), judge_at)

@@ -48,6 +48,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(tmp_path_factory.mktemp("world"))
 
 
+@pytest.mark.slow
 def test_what_reads_a_damaged_file_names_it(world: World) -> None:
     wrong: list[str] = []
     readers = world.readers()

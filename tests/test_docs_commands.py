@@ -187,6 +187,7 @@ def store(inside: Path) -> Iterator[None]:
     fs.rm(place, recursive=True)
 
 
+@pytest.mark.slow  # all together, and what makes the run before the first
 @pytest.mark.parametrize("words", dict.fromkeys(run_here()), ids=" ".join)
 def test_it_runs(words: tuple[str, ...], inside: Path, request: pytest.FixtureRequest) -> None:
     if STORE in words:

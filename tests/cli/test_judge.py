@@ -99,6 +99,21 @@ class TestAJudge:
             "where a.judge = 'hash' and b.judge = 'other' and a.score <> b.score",
         ) != [(0,)]
 
+    def test_several_rate_one_after_the_other_each_once(self, scored: Path, run: Path) -> None:
+        third = write_judge(scored / "third.yaml", {"name": "third"})
+        named = ("--judge", scored / "other.yaml", "--judge", third, "--judge", third)
+        done = qibox("judge", run, *named)
+        assert done.status == 0, done.stderr
+        assert done.stderr.count("scores stay those of judge hash") == 2
+        assert [each.name for each in Run.open(run).manifest.judges] == ["hash", "other", "third"]
+        rows = SAMPLES * K * len(MODELS)
+        counts = "select judge, count(score) from judgments group by 1 order by 1"
+        assert judged(run, counts) == [(name, rows) for name in ("hash", "other", "third")]
+        before = contents(run)
+        unknown = qibox("judge", run, "--judge", "third", "--judge", "nobody")
+        refused(unknown, "no judge manifest named 'nobody'")
+        assert contents(run) == before
+
     def test_is_as_if_it_had_been_there_from_the_start(
         self, scored: Path, run: Path, tmp_path: Path
     ) -> None:
