@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,10 +45,17 @@ def compare(run: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
+@pytest.fixture
+def all_cores() -> Iterator[None]:
+    """As many threads as a comparison's only worker has: sums depend on how they are divided."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    yield
+    torch.set_num_threads(threads)
+
+
 def by_hand(run: Path) -> str:
     """The commands of both arms, given one after the other here; the report of what they left."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(len(os.sched_getaffinity(0)))  # as the only worker has
     policies: list[str] = []
     for arm, rule in (("random", "--random 8"), ("box", "--box mini --limit 8")):
         name = f"made-{arm}-0"
@@ -57,7 +65,6 @@ def by_hand(run: Path) -> str:
         policies += ["--policy", f"{name}-at-1", "--policy", name]
     asked = "--pool mini-heldout --limit 6 --samples-per-model 5"
     given(f"eval {run} {asked} {' '.join(policies)}")
-    torch.set_num_threads(threads)
     return given(f"compare {run} {' '.join(map(str, WORDS))} --report")
 
 
@@ -75,6 +82,7 @@ def ended(process: "subprocess.Popen[bytes]", status: int) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("all_cores")
 def test_stopped_in_the_middle_it_ends_as_an_unbroken_one(
     scored: Path, run: Path, tmp_path: Path
 ) -> None:
