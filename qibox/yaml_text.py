@@ -3,13 +3,13 @@
 A command reads some twenty files of YAML before it begins; in plain Python that was half its time.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import yaml
 from yaml.scanner import ScannerError
 
 if TYPE_CHECKING:
-    from yaml import SafeLoader as Loader
+    Loader: TypeAlias = yaml.SafeLoader
 else:
     Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
