@@ -10,7 +10,7 @@ export HF_HUB_DISABLE_TELEMETRY = 1
 export OMP_WAIT_POLICY = PASSIVE
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup setup-vllm demo test lint docs mutants clean
+.PHONY: help setup setup-vllm demo test style lint docs mutants clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,12 +22,14 @@ setup-vllm: $(VENV)/.vllm ## add vLLM to it: the GPU build where there is a GPU,
 demo: setup ## see the whole idea work on the miniature world (runs/mini)
 	$(BIN)/qibox demo
 
-test: setup setup-vllm lint ## prove it: lint, types, layering and all tests
+test: setup setup-vllm style ## prove it: lint, types, layering and all tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-lint: setup ## ruff and mypy --strict
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint: style ## ruff and mypy --strict
 	.ci/types
 
 docs: setup ## build these pages as a site that needs no network (build/docs/index.html)
