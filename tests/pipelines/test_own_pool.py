@@ -1,18 +1,16 @@
 """A person's own file, without a manifest: `--pool questions.csv --images pictures/`."""
 
+import contextlib
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from qibox.mini.pool import iter_samples
 from qibox.run.directory import Run
-from tests.commands import qibox
+from tests.commands import Done, qibox
 from tests.pool.making import rows_of
 
-QIBOX = Path(sys.executable).parent / "qibox"
 PICTURES = 150
 BROKEN_ROWS = PICTURES // 25
 ROWS = PICTURES + BROKEN_ROWS
@@ -49,15 +47,15 @@ def write_pool(folder: Path) -> dict[int, str]:
     return reasons
 
 
-def score(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [str(QIBOX), "score", *options, "--judge", "hash", "--out", "run"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+def score(folder: Path, *options: str, out: str = "run") -> Done:
+    with contextlib.chdir(folder):
+        return qibox("score", *options, "--judge", "hash", "--out", out)
 
 
 def test_a_dry_run_tells_of_rows_that_would_be_refused(tmp_path: Path) -> None:
     write_pool(tmp_path)
     done = score(tmp_path, "--pool", "questions.csv", "--images", "pictures", "--dry-run")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert f"{PICTURES} samples" in done.stdout
     assert f"{BROKEN_ROWS} of {ROWS} rows of the pool would be refused" in done.stdout
     assert not (tmp_path / "run").exists()
@@ -87,7 +85,7 @@ def test_a_pool_without_a_sample_says_why(tmp_path: Path) -> None:
         "image,question\na.png,one ?\nb.png,\n,two ?\n,three ?\n"
     )
     done = score(tmp_path, "--pool", "questions.csv")
-    assert done.returncode == 2
+    assert done.status == 2
     assert "4 of 4 rows were refused, 2 of them because: image is missing." in done.stderr
 
 
@@ -97,7 +95,7 @@ def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_pa
     assert len(reasons) == BROKEN_ROWS
     own = ("--pool", "questions.csv", "--images", "pictures", "--max-reject-rate", "0.05")
     done = score(tmp_path, *own, "--samples-per-model", "1")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert "question from 'question'" in done.stderr
     assert "image from 'image'" in done.stderr
     assert "7 models of panel mini know the miniature world alone" in done.stderr
@@ -110,32 +108,29 @@ def test_a_csv_and_a_folder_of_pictures_are_scored_by_the_miniature_panel(tmp_pa
     scores = rows_of(run, "scores")
     assert len(scores) == PICTURES
     assert all(row["quality"] is not None and row["n_models"] == 7 for row in scores)
-    status = subprocess.run([str(QIBOX), "status", "run"], cwd=tmp_path, capture_output=True)
-    assert b"no image 'none-such.png'" in status.stdout
+    assert "no image 'none-such.png'" in qibox("status", tmp_path / "run").stdout
 
 
 def test_files_that_are_not_the_runs_own_are_left_alone(tmp_path: Path) -> None:
     write_pool(tmp_path)
     (tmp_path / "pool").mkdir()
     (tmp_path / "pool/mine.parquet").write_bytes(b"mine")
-    command = [str(QIBOX), "score", "--pool", "questions.csv", "--judge", "hash", "--out", "."]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
+    done = score(tmp_path, "--pool", "questions.csv", out=".")
+    assert done.status == 2
     assert "is no run, and holds pool/mine.parquet" in done.stderr
     assert (tmp_path / "pool/mine.parquet").read_bytes() == b"mine"
 
 
 def test_a_pool_that_is_not_named_by_its_option_is_refused(tmp_path: Path) -> None:
     done = score(tmp_path, "questions.csv", "--models", "strong")
-    assert done.returncode == 2
+    assert done.status == 2
     assert "a pool is given as --pool questions.csv" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_a_run_directory_may_have_any_name(tmp_path: Path) -> None:
     write_pool(tmp_path)
-    command = [str(QIBOX), "score", "--pool", "questions.csv", "--images", "pictures", "--dry-run"]
-    command += ["--judge", "hash", "--out", "we[/b]ird"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    own = ("--pool", "questions.csv", "--images", "pictures")
+    done = score(tmp_path, *own, "--dry-run", out="we[/b]ird")
+    assert done.status == 0, done.stderr
     assert "we[/b]ird" in done.stdout
