@@ -18,7 +18,7 @@ from qibox.manifests.pool import PoolManifest
 from qibox.pool.duplicates import Flags, SeenHashes
 from qibox.pool.read import read_pool
 from qibox.pool.rows import CheckedRows
-from qibox.pool.shards import ShardWriter
+from qibox.pool.shards import THREADS, ShardWriter
 from qibox.run.directory import PoolIndex, Run
 from qibox.run.units import Shard
 from qibox.tables import REJECTS
@@ -101,8 +101,8 @@ def ingest(
     """
     manifest, limit = run.manifest.pool, run.manifest.limit
     read = rejected = duplicates = 0
-    with ThreadPoolExecutor(1) as thread:
-        writer = ShardWriter(run.storage, manifest.shard_size, thread, run.home, stands)
+    with ThreadPoolExecutor(THREADS) as threads:
+        writer = ShardWriter(run.storage, manifest.shard_size, threads, run.home, stands)
         for checked, keep, duplicate in marked_rows(manifest, limit):
             refused = checked.reason.is_valid()
             writer.reject(_rejects(checked).filter(refused))

@@ -4,6 +4,7 @@ Writes RUN/pool/shard-NNNNN.parquet, keyed by its content, and RUN/rejects/shard
 shard file that is already there under the same key stays untouched.
 """
 
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 
@@ -16,26 +17,28 @@ from qibox.run.units import Shard, shard_key
 from qibox.tables import REJECTS, UNCOUNTED
 
 SHARD_BYTES = 256 << 20  # a shard of large images closes early: workers hold a whole one
+THREADS = 3  # that put shards on the disk: while it syncs one another is hashed
+HELD_BYTES = 16 << 20  # of shards on their way to the disk; one alone may have more
 
 
 class ShardWriter:
     """Collects samples and rejects in order and writes them shard by shard.
 
-    A full shard is hashed and written by a thread while the next one is collected.
+    A full shard is hashed and written by a thread while the next ones are collected.
     """
 
     def __init__(
         self,
         storage: Storage,
         shard_size: int,
-        thread: Executor,
+        threads: Executor,
         home: str = "",
         stands: Callable[[Shard], None] | None = None,
     ) -> None:
-        """``stands`` is called with each shard once its file stands."""
+        """``threads`` are :data:`THREADS`; one calls ``stands`` with a shard whose file stands."""
         self._storage = storage
-        self._thread = thread
-        self._under_way: Future[str] | None = None  # the last full shard: to its key
+        self._threads = threads
+        self._under_way: deque[tuple[int, Future[str]]] = deque()  # full shards: bytes, and the key
         self._home = home
         self._stands = stands
         self._shard_size = shard_size
@@ -69,7 +72,7 @@ class ShardWriter:
         """Write what is left, and remove what an earlier, longer reading had left behind."""
         if self._samples:
             self._write()
-        self._settle()
+        self._settle(0)
         if self._rejects:
             self._write_rejects(len(self.keys), self._rejects)
         kept = {*map(self._pool_path, range(len(self.keys))), *self._written_rejects}
@@ -91,22 +94,20 @@ class ShardWriter:
         return max(1, min(self._shard_size - self._rows, rows, (SHARD_BYTES - self._bytes) // each))
 
     def _write(self) -> None:
-        """Have the shard written, once the one before it is: no more than two are in memory."""
-        self._settle()
+        """Have the shard written, once few enough of those before it are still on their way."""
+        self._settle(max(0, HELD_BYTES - self._bytes))
         table = pa.concat_tables(self._samples)
-        self._under_way = self._thread.submit(self._put, len(self.keys), table, self._rejects)
+        put = self._threads.submit(self._put, len(self.sizes), table, self._rejects)
+        self._under_way.append((self._bytes, put))
         self.sizes.append(table.num_rows)
         self._samples, self._rows, self._bytes, self._rejects = [], 0, 0, []
 
-    def _settle(self) -> None:
-        """Wait for the shard under way."""
-        if self._under_way is not None:
-            key = self._under_way.result()
-            self._under_way = None
-            self.keys.append(key)
-            if self._stands is not None:
-                number = len(self.keys) - 1
-                self._stands(Shard(number, key, self.sizes[number]))
+    def _settle(self, held: int) -> None:
+        """Wait for shards on their way, the first one first, until the others have so few bytes."""
+        while self._under_way and (
+            len(self._under_way) == THREADS or sum(size for size, _ in self._under_way) > held
+        ):
+            self.keys.append(self._under_way.popleft()[1].result())
 
     def _put(self, shard: int, samples: pa.Table, rejects: list[pa.Table]) -> str:
         """Write a shard and the rejects beside it; gives back its key."""
@@ -115,6 +116,8 @@ class ShardWriter:
             self._storage.write_table(self._pool_path(shard), samples, key)
         if rejects:
             self._write_rejects(shard, rejects)
+        if self._stands is not None:
+            self._stands(Shard(shard, key, samples.num_rows))
         return key
 
     def _is_there(self, name: str, key: str) -> bool:

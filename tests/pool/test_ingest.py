@@ -1,6 +1,7 @@
 """From a pool to shards: counts that add up, files written once, order that never changes."""
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from qibox.mini.pool import iter_samples
 from qibox.pool import shards
 from qibox.pool.ingest import ingest
 from qibox.run.layout import pool_path
-from qibox.run.units import shard_key
+from qibox.run.units import Shard, shard_key
 from qibox.tables import POOL
 from tests.pool.making import images, new_run, picture, pool, read, rows_of
 
@@ -215,3 +216,32 @@ def test_a_shard_says_each_samples_licence_and_its_key_does_not(tmp_path: Path) 
     assert shard_key(told) == pinned
     _, mini, _ = read(tmp_path, load_manifest(PoolManifest, "mini"), limit=3)
     assert {s["license"] for s in mini} == {"Apache-2.0"}
+
+
+@pytest.mark.parametrize("held", [1 << 20, 0])
+def test_shards_stand_in_any_order_and_few_are_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(shards, "HELD_BYTES", held)
+    manifest = write(tmp_path, [(None, f"q{number}", number) for number in range(15)])
+    run, second = new_run(tmp_path, manifest), threading.Event()
+    real, writing, most = run.storage.write_table, [0], [0]
+    stood: list[Shard] = []
+
+    def write_table(name: str, table: pa.Table, key: str | None = None) -> None:
+        writing[0] += 1
+        most[0] = max(most[0], writing[0])
+        if name == pool_path(0) and held:
+            assert second.wait(60)  # it is written while the first one is
+        real(name, table, key)
+        writing[0] -= 1
+        if name == pool_path(1):
+            second.set()
+
+    monkeypatch.setattr(run.storage, "write_table", write_table)
+    index = ingest(run, stands=stood.append)
+    assert index.sizes == (3,) * 5
+    keys = [shard_key(run.storage.read_table(pool_path(number))) for number in range(5)]
+    assert list(index.keys) == keys
+    assert sorted(stood, key=lambda shard: shard.number) == list(index.shards())
+    assert most[0] == 1 if not held else 2 <= most[0] <= shards.THREADS
