@@ -16,6 +16,7 @@ from qibox.run.directory import RUN_FILE
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
 from qibox.scoring.handing import shard_storage
+from qibox.scoring.memory import give_back
 from qibox.scoring.progress import Account
 from qibox.scoring.stage import Stage, TellRows, Tool
 from qibox.scoring.turns import ShardWork
@@ -23,6 +24,8 @@ from qibox.trouble import told
 
 Work = Callable[[Any, Storage, Sequence[Unit], TellRows], None]
 Stages = Sequence[Stage[Any]]
+
+GIVEN_BACK = 64  # shards after which free memory is given back: else 10 MB more in some hundreds
 
 
 class ShardWorker:
@@ -43,6 +46,7 @@ class ShardWorker:
         self._accounts = accounts
         self._storage = storage
         self._unsettled: list[tuple[int, Callable[[], None]]] = []  # last stage, what waits
+        self._since = 0  # memory was given back, shards done
 
     def do(self, work: ShardWork) -> int:
         """Do what is missing of a shard; gives back how many units that was.
@@ -56,6 +60,10 @@ class ShardWorker:
         finally:
             self._unsettled.append((work[-1][0], storage.settling()))
         self.settle(all_but=1)
+        self._since += 1
+        if self._since == GIVEN_BACK:
+            self._since = 0
+            give_back()
         return done
 
     def settle(self, all_but: int = 0) -> None:
