@@ -12,14 +12,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from qibox import stopping
 from qibox.errors import QiboxError
-from qibox.importing import importing
+from qibox.importing import importing, pandas_later
 from qibox.run.directory import RunManifest
 from qibox.run.storage import Storage
 from qibox.run.units import Unit
@@ -76,7 +76,8 @@ def score_run(
         run = open_run(storage, manifest, rescore)
         known = places | places_of_labels(run)
         early = None if settings.beam_options else stack.enter_context(begun(run, known))
-        index = open_pool(run, watcher, None if early is None else early.post)
+        with pandas_later() if early else nullcontext():
+            index = open_pool(run, watcher, early.post if early else None)
         return [Job(run, index, places=known, begun=early)]
 
     with ExitStack() as stack:

@@ -14,24 +14,12 @@ from queue import SimpleQueue
 from typing import NoReturn
 
 from qibox.errors import QiboxError
+from qibox.importing import Withheld
 from qibox.run.storage import Storage
 from qibox.scoring.footers import hand_on
 from qibox.scoring.progress import Reporter
 from qibox.scoring.shards import ShardWorker, Stages
 from qibox.scoring.turns import ShardWork
-
-
-class _NoPandas:
-    """Lets nobody import pandas, unless the other process had.
-
-    Arrow does at the first array that it makes, so that it knows pandas' own columns when it is
-    given one. Nothing here gives it any, and the import takes as long as a shard.
-    """
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        """Leave all other packages to those who find them."""
-        if name == "pandas":
-            raise ModuleNotFoundError(f"no {name} in a process beside", name=name)
 
 
 class Host:
@@ -75,7 +63,7 @@ def serve(link: Connection, other: Connection, stages: Stages, root: str) -> NoR
     for stream in range(3):  # whoever reads what the other says need not wait for this one
         os.dup2(nowhere, stream)
     gc.freeze()  # what the other had made stays, and is shared
-    sys.meta_path.insert(0, _NoPandas())
+    sys.meta_path.insert(0, Withheld("pandas"))  # nothing here gives Arrow any
     hand_on()  # what it had noted of files is its own
     inbox: SimpleQueue[ShardWork | None] = SimpleQueue()
 
