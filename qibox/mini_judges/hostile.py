@@ -64,12 +64,13 @@ def planted(text: str, rng: random.Random) -> str:
     words = text.split(" ")
     ends = [i + 1 for i, word in enumerate(words) if word in (".", "</think>")] or [0]
     if rng.random() < PLEAS:
-        at, text = rng.choice([len(words), *ends]), f"{_words(rng, 2, 14)}{rng.choice((' .', '.'))}"
+        at = rng.choice([len(words), *ends])
+        added = _words(rng, 2, 14) + rng.choice((" .", "."))
     else:
         somewhere = rng.randint(0, len(words))
         at = rng.choice((0, len(words), rng.choice(ends), rng.choice(ends), somewhere))
-        text = hostile(rng)
-    return " ".join([*words[:at], text, *words[at:]]).strip(" ")
+        added = hostile(rng)
+    return " ".join([*words[:at], added, *words[at:]]).strip(" ")
 
 
 def _words(rng: random.Random, low: int, high: int) -> str:

@@ -45,7 +45,7 @@ class Encoder:
     def tokens(self, papers: Sequence[Paper]) -> list[tuple[list[int], list[int]]]:
         """A paper's prompt and the verdict to write, as ids."""
         prompts = [self._prompt(paper) for paper in papers]
-        verdicts = [p.verdict + TURN_END * p.whole for p in papers]
+        verdicts = [p.verdict + (TURN_END if p.whole else "") for p in papers]
         read = self._tokenizer(prompts, add_special_tokens=False)["input_ids"]
         written = self._tokenizer(verdicts, add_special_tokens=False)["input_ids"]
         return list(zip(read, written, strict=True))

@@ -22,22 +22,20 @@ GRADES = ("risk", "harm", "dangerous")  # of an object's danger, severity 1 to 3
 
 def reply_last(item: Item, said: Reading) -> str:
     """Take notes of what was thought and claimed, what was said, and what is right."""
-    shown = _shown(item, said, ("yes", "no"))
-    claimed = _claimed(item, said, ("right", "wrong"))
-    return (
-        f"Thought: {_thought(said)}. Shown: {shown}. Claimed: {claimed}. "
-        f"Reply: {_said(item, said)}. Right: {_right(item)}."
-    )
+    looked = _looked(item, said, ("yes", "no"), ("right", "wrong"))
+    return f"{looked} Reply: {_said(item, said)}. Right: {_right(item)}."
 
 
 def reply_first(item: Item, said: Reading) -> str:
     """Take notes of what was said, then of what was thought and claimed, and of what is right."""
-    shown = _shown(item, said, ("with", "without"))
-    claimed = _claimed(item, said, ("there", "not"))
-    return (
-        f"Reply: {_said(item, said)}. Thought: {_thought(said)}. Shown: {shown}. "
-        f"Claimed: {claimed}. Right: {_right(item)}."
-    )
+    looked = _looked(item, said, ("with", "without"), ("there", "not"))
+    return f"Reply: {_said(item, said)}. {looked} Right: {_right(item)}."
+
+
+def _looked(item: Item, said: Reading, named: tuple[str, str], true: tuple[str, str]) -> str:
+    """What was thought, shown and claimed; the words mark objects named or not, true or not."""
+    shown, claimed = _shown(item, said, named), _claimed(item, said, true)
+    return f"Thought: {_thought(said)}. Shown: {shown}. Claimed: {claimed}."
 
 
 def _shown(item: Item, said: Reading, words: tuple[str, str]) -> str:

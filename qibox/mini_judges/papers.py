@@ -3,8 +3,8 @@
 The prompt is what :class:`qibox.judges.generative.GenerativeJudge` asks, word for word: it is asked
 through an engine that only writes the prompt down. The verdict is the oracle's; its rationale
 begins with notes (:mod:`qibox.mini_judges.notes`), so that the ratings after it have something to
-rest on. Drills are papers whose verdict ends there: many in little time, each mark as frequent
-as its opposite.
+rest on. Drills are papers whose verdict ends with its rationale: many in little time, each mark as
+frequent as its opposite.
 """
 
 import json
